@@ -1,0 +1,55 @@
+"""What the conveyor asks the ends to do. Effects are values; performing them is the runner's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteRows:
+    """One closed minute of one venue, or one later revision of it.
+
+    link: position in the digest chain, counted from 0; every effect of this kind adds one link.
+    cause_seq: the record that caused it; nothing leaves the process before the journal is durable up to here.
+    minute: index of the minute; its label is minutes.close_ms(minute).
+    symbols: names, in the order of `rows`; rows: engine.core.schema.ROW, a copy. revision 0 is the first close.
+    digests: SHA-256 hex per stage; chain: SHA-256 hex over the previous chain value and this link.
+    """
+
+    link: int
+    cause_seq: int
+    venue: str
+    minute: int
+    symbols: tuple[str, ...]
+    scales: tuple[tuple[int, int], ...]  # (price_decimals, quantity_decimals) per symbol
+    rows: np.ndarray
+    digests: dict[str, str]
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotNeeded:
+    """A book cannot be trusted: fetch a depth snapshot and journal it."""
+
+    cause_seq: int
+    venue: str
+    symbol: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person would want to read in the session's event log."""
+
+    cause_seq: int
+    at_ns: int
+    kind: str
+    venue: str
+    symbol: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+Effect = MinuteRows | SnapshotNeeded | Event

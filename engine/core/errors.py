@@ -1,0 +1,30 @@
+"""The three ways things go wrong, told apart by what the operator has to do."""
+
+from __future__ import annotations
+
+
+class ConveyorError(Exception):
+    """Root of every error this project raises on purpose."""
+
+
+class ConfigError(ConveyorError):
+    """A file, flag or journal header must be fixed; then start again."""
+
+
+class FeedError(ConveyorError):
+    """The world misbehaved: it is counted, the connection is renewed, the engine goes on."""
+
+
+class InvariantError(ConveyorError):
+    """We misbehaved: stop publishing and trading, keep the journal, report the place."""
+
+
+class JournalError(ConveyorError):
+    """The journal cannot be read or written as it should.
+
+    segment: file name; offset: byte position in it; expected and found: what the format demands and what stood there.
+    """
+
+    def __init__(self, segment: str, offset: int, expected: str, found: str, action: str) -> None:
+        self.segment, self.offset = segment, offset
+        super().__init__(f"{segment} at byte {offset}: expected {expected}, found {found}; {action}")

@@ -1,0 +1,44 @@
+"""What an instrument is: its names and the scales at which its prices and quantities are whole numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from engine.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One tradable symbol of one venue, as journaled.
+
+    price_decimals, quantity_decimals: every price and quantity times ten to this power is a whole number (0 to 8).
+    inverse: quantity counts contracts of `contract_size` quote units each (COIN-M); otherwise quantity is in base units.
+    assumed: the scales were not told by the venue but taken from defaults or from the capture itself.
+    """
+
+    venue: str
+    symbol: str
+    price_decimals: int
+    quantity_decimals: int
+    quantity_unit: str = "base"
+    contract_size: int = 1
+    inverse: bool = False
+    assumed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("price_decimals", "quantity_decimals"):
+            if not 0 <= getattr(self, name) <= 8:
+                raise ConfigError(
+                    f"instrument {self.venue} {self.symbol}: {name} is {getattr(self, name)}, expected 0 to 8; correct the instrument record"
+                )
+        if not (0 < len(self.symbol) <= 32 and self.symbol.isascii()):
+            raise ConfigError(f"instrument {self.venue}: symbol {self.symbol!r}, expected 1 to 32 ASCII characters")
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Instrument:
+        return cls(**orjson.loads(payload))

@@ -1,0 +1,49 @@
+"""The one way to compile a kernel.
+
+Every kernel has the same flags: no fastmath, no parallel, so that the bits do not depend on the machine. The on-disk
+cache lives in a folder named by a digest of every kernel source, because numba itself notices a change only in the file
+of the compiled function and would go on using a stale helper from another file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNEL_ROOMS = ("engine", "detectors", "dsi")
+
+
+def source_digest() -> str:
+    """SHA-256 over every source file that may hold a kernel, in sorted order."""
+    digest = hashlib.sha256()
+    for room in KERNEL_ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+SOURCE_DIGEST = source_digest()
+_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "conveyor" / "kernels" / SOURCE_DIGEST[:16]
+numba.config.CACHE_DIR = str(_cache)
+
+KERNELS: list[Any] = []  # every compiled function, in import order; a test walks it and asserts the flags
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function of plain arrays and scalars: `out` last, no allocation, fixed order, never raises."""
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    KERNELS.append(compiled)
+    return compiled
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A helper that is compiled into each kernel that calls it; for what runs once per event."""
+    compiled = numba.njit(forceinline=True, error_model="numpy")(function)
+    KERNELS.append(compiled)
+    return compiled

@@ -1,0 +1,201 @@
+"""The minute row, declared once.
+
+A column is one line below: its name, how it is kept, unit, when it is null, and where the definition comes from. The
+array the stages write, the DuckDB column and its comment, the docs and `conveyor describe` all come from this table.
+Order is append-only; a change of it changes SCHEMA_DIGEST.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import Enum, IntEnum, IntFlag
+
+import numpy as np
+
+NULL = -(2**63)  # the null of every integer column; NaN is the null of every real one
+
+
+class Form(Enum):
+    """How a value is kept in a row, and so how it becomes a number for people."""
+
+    PRICE = "price"  # int64 mantissa at price_decimals + 1: a mid of two prices is whole there
+    BASE = "base"  # int64 mantissa at quantity_decimals, in the venue's quantity unit
+    QUOTE = "quote"  # two int64 (name_hi, name_lo) of a 128-bit mantissa at price_decimals + quantity_decimals
+    INTEGER = "integer"  # int64
+    REAL = "real"  # float64
+    STATUS = "status"  # int64 code of Status, OhlcSource or CloseReason: text outside
+    REASONS = "reasons"  # int64 bit set of Reason
+
+
+class Status(IntEnum):
+    """Whether a minute may be trusted."""
+
+    OK = 0
+    PARTIAL = 1
+    STALE = 2
+
+
+class CloseReason(IntEnum):
+    """What closed the minute: the watermark of every voting connection, or the clock."""
+
+    EVENT = 0
+    TIMEOUT = 1
+
+
+class OhlcSource(IntEnum):
+    """Where open, high, low and close come from."""
+
+    NONE = 0
+    TRADE = 1
+    MID = 2
+
+
+class Reason(IntFlag):
+    """Why a minute has its status, or what a reader should know of it. Append-only.
+
+    The letter says what a bit does to the status: S stale, P partial, - information only.
+    """
+
+    EDGE = 1 << 0  # P: the recording of this symbol began or ended inside the minute
+    GAP = 1 << 1  # S: the connection was away for a part of the minute and trades may be missing
+    DISCONNECTED = 1 << 2  # S: no live connection carried this symbol at any time of the minute
+    UNCONFIRMED = 1 << 3  # P: closed by timeout, and nothing proved the connection alive after the boundary
+    BOOK_GAP = 1 << 4  # P: the book missed an update, or was exhausted, in the minute
+    BOOK_STALE = 1 << 5  # S: no proof that the book is current within 3,000 ms of the close
+    NO_DATA = 1 << 6  # S: neither a trade nor a quote in force
+    PRICE_SANITY = 1 << 7  # S: low <= open, close <= high does not hold
+    RETURN_OUTLIER = 1 << 8  # S: the mid moved more than 20 % against the minute before
+    SKEW = 1 << 9  # P: the venue's clock offset is unknown or moved more than 1 s
+    OI_STALE = 1 << 10  # P: open interest is configured and older than 20 s
+    L2_STALE = 1 << 11  # P: depth is configured and there is no book in step with the venue
+    LATE_TRADES = 1 << 12  # S: trades of this minute came after grace and are only in the ledger
+    REJECTED = 1 << 13  # S: a trade, or a frame that may have held one, could not be read
+    MALFORMED = 1 << 14  # P: a frame of this connection could not be read, and it held no trade
+    CANDLE_MISMATCH = 1 << 15  # S: the venue's own closed candle differs from this row
+    OVERFLOW = 1 << 16  # S: a limit of the state was reached and something was not counted
+    NO_TRADES = 1 << 17  # -: a quiet minute; prices are mids
+    BOOK_SLOW = 1 << 18  # -: book staleness between 1,500 and 3,000 ms
+    RECOVERED = 1 << 19  # -: late trades within grace were merged in this revision
+    FEED_ABSENT = 1 << 20  # -: an optional channel (open interest, index, depth) is not configured; its columns are null
+    CANDLE_EQUAL = 1 << 21  # -: the venue's own closed candle equals this row in every column
+
+
+STALE_REASONS = (
+    Reason.GAP | Reason.DISCONNECTED | Reason.BOOK_STALE | Reason.NO_DATA | Reason.PRICE_SANITY | Reason.RETURN_OUTLIER
+    | Reason.LATE_TRADES | Reason.REJECTED | Reason.CANDLE_MISMATCH | Reason.OVERFLOW
+)  # fmt: skip
+PARTIAL_REASONS = (
+    Reason.EDGE | Reason.UNCONFIRMED | Reason.BOOK_GAP | Reason.SKEW | Reason.OI_STALE | Reason.L2_STALE
+    | Reason.MALFORMED
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the minute row. stage: which stage writes it, and so whose digest covers it."""
+
+    name: str
+    form: Form
+    unit: str
+    stage: str
+    null: str
+    source: str
+
+
+def _bars(name: str, form: Form, unit: str, null: str, source: str) -> Column:
+    return Column(name, form, unit, "bars", null, source)
+
+
+def _quality(name: str, form: Form, unit: str, null: str, source: str) -> Column:
+    return Column(name, form, unit, "quality", null, source)
+
+
+NO_PRICE = "no trade in the minute and no quote in force"
+NO_TRADE = "no trade in the minute"
+NO_QUOTE = "no quote in force during the minute"
+NO_DEPTH = "depth not configured, or no book in step during the minute"
+NO_OI = "open interest not configured or never seen"
+
+COLUMNS: tuple[Column, ...] = (
+    _bars("open", Form.PRICE, "quote/base", NO_PRICE, "first trade by (event time, venue order); else first mid"),
+    _bars("high", Form.PRICE, "quote/base", NO_PRICE, "largest trade price; else largest mid"),
+    _bars("low", Form.PRICE, "quote/base", NO_PRICE, "smallest trade price; else smallest mid"),
+    _bars("close", Form.PRICE, "quote/base", NO_PRICE, "last trade by (event time, venue order); else last mid"),
+    _bars("base_volume", Form.BASE, "venue quantity unit", "never", "sum of q"),
+    _bars("quote_volume", Form.QUOTE, "quote", "never", "sum of p*q; inverse contracts: contract_size * sum of q"),
+    _bars("taker_buy_base_volume", Form.BASE, "venue quantity unit", "never", "sum of q over buyer-initiated trades"),
+    _bars("taker_buy_quote_volume", Form.QUOTE, "quote", "never", "quote_volume over buyer-initiated trades"),
+    _bars("trade_count", Form.INTEGER, "count", "never", "number of venue trades (aggTrade: last id - first id + 1)"),
+    _bars("ohlc_source", Form.STATUS, "trade|mid|none", "never", "which of trades or mids gave open, high, low, close"),
+    _bars("vwap", Form.REAL, "quote/base", NO_TRADE, "sum of p*q / sum of q"),
+    _bars("trade_size_mean", Form.REAL, "venue quantity unit", NO_TRADE, "base_volume / number of trade messages"),
+    _bars("trade_size_std", Form.REAL, "venue quantity unit", NO_TRADE, "population standard deviation of q over trade messages"),
+    _bars("trade_size_max", Form.BASE, "venue quantity unit", NO_TRADE, "largest q of one trade message"),
+    _bars("mid_open", Form.PRICE, "quote/base", NO_QUOTE, "mid in force at the open of the minute, else the first one"),
+    _bars("mid_high", Form.PRICE, "quote/base", NO_QUOTE, "largest mid in force"),
+    _bars("mid_low", Form.PRICE, "quote/base", NO_QUOTE, "smallest mid in force"),
+    _bars("mid_close", Form.PRICE, "quote/base", NO_QUOTE, "mid in force at the close"),
+    _bars("mid_path_points", Form.INTEGER, "count", "never", "seconds of the 1 s previous-tick grid (1..60) that have a mid"),
+    _bars("microprice_close", Form.REAL, "quote/base", NO_QUOTE, "(A*b + B*a)/(a + b) of the quote in force at the close"),
+    _bars("spread_mean", Form.REAL, "quote/base", NO_QUOTE, "time-weighted mean of A - B"),
+    _bars("spread_bp_mean", Form.REAL, "bp", NO_QUOTE, "time-weighted mean of 1e4 (A - B)/mid"),
+    _bars("spread_max", Form.PRICE, "quote/base", NO_QUOTE, "largest A - B in force"),
+    _bars("obi_top1_mean", Form.REAL, "1", NO_QUOTE, "time-weighted mean of b/(a + b) at the best prices"),
+    _bars("obi_top5_mean", Form.REAL, "1", NO_DEPTH, "time-weighted mean of b/(a + b), quantities of the best 5 levels"),
+    _bars("obi_top20_mean", Form.REAL, "1", NO_DEPTH, "time-weighted mean of b/(a + b), quantities of the best 20 levels"),
+    _bars("depth_top20_mean", Form.REAL, "venue quantity unit", NO_DEPTH, "time-weighted mean of b + a over the best 20 levels"),
+    _bars("ofi", Form.BASE, "venue quantity unit", "fewer than 2 quotes", "order-flow imbalance of Cont, Kukanov & Stoikov 2014"),
+    _bars("quote_count", Form.INTEGER, "count", "never", "best-bid-and-offer updates"),
+    _bars("book_count", Form.INTEGER, "count", "never", "depth updates applied"),
+    _bars("book_age_ms", Form.INTEGER, "ms", "no book message ever", "close - newest book message of any kind"),
+    _bars("book_staleness_ms", Form.INTEGER, "ms", "no book message ever", "close - newest proof that the book is current"),
+    _bars("oi_open", Form.REAL, "venue quantity unit", NO_OI, "first open-interest sample of the minute"),
+    _bars("oi_close", Form.REAL, "venue quantity unit", NO_OI, "newest open-interest sample"),
+    _bars("oi_min", Form.REAL, "venue quantity unit", NO_OI, "smallest open-interest sample of the minute"),
+    _bars("oi_max", Form.REAL, "venue quantity unit", NO_OI, "largest open-interest sample of the minute"),
+    _bars("oi_staleness_ms", Form.INTEGER, "ms", NO_OI, "close - newest open-interest sample"),
+    _bars("mark_price", Form.REAL, "quote/base", "channel not configured or never seen", "newest mark price"),
+    _bars("index_price", Form.REAL, "quote/base", "channel not configured or never seen", "newest index (oracle) price"),
+    _bars("funding_rate", Form.REAL, "1 per funding interval", "channel not configured or never seen", "newest funding rate as sent"),
+    _bars("liquidation_count", Form.INTEGER, "count", "channel not configured", "forced orders seen"),
+    _bars("liquidation_buy_base", Form.BASE, "venue quantity unit", "channel not configured", "filled quantity of forced buys"),
+    _bars("liquidation_sell_base", Form.BASE, "venue quantity unit", "channel not configured", "filled quantity of forced sells"),
+    _bars("received", Form.INTEGER, "count", "never", "trade messages of this minute seen; = in bar + late_dropped + duplicate + rejected"),
+    _bars("late_merged", Form.INTEGER, "count", "never", "trades merged after the first close, within grace"),
+    _bars("late_dropped", Form.INTEGER, "count", "never", "trades that came after grace and are in the ledger only"),
+    _bars("duplicate", Form.INTEGER, "count", "never", "trades seen before by id"),
+    _bars("rejected", Form.INTEGER, "count", "never", "trades in no candle (insurance fund, ADL) or unreadable"),
+    _bars("clock_skew_ms", Form.INTEGER, "ms", "never measured", "least receive time - event time, this minute and the last"),
+    _bars("lateness_ms", Form.INTEGER, "ms", "never", "allowed lateness of the watermark when the minute closed"),
+    _bars("close_wait_ms", Form.INTEGER, "ms", "never", "receive time of the record that closed it - boundary - clock skew"),
+    _bars("close_reason", Form.STATUS, "event|timeout", "never", "what closed the minute"),
+    _quality("dq_status", Form.STATUS, "ok|partial|stale", "never", "stale if any stale reason, else partial if any partial one"),
+    _quality("dq_reasons", Form.REASONS, "bits", "never", "set of Reason"),
+)  # fmt: skip
+
+TIMEFRAME = "1m"
+
+
+def _fields(column: Column) -> list[tuple[str, str]]:
+    if column.form is Form.QUOTE:
+        return [(f"{column.name}_hi", "<i8"), (f"{column.name}_lo", "<i8")]
+    return [(column.name, "<f8" if column.form is Form.REAL else "<i8")]
+
+
+ROW = np.dtype([field for column in COLUMNS for field in _fields(column)])
+ROW_FIELDS: dict[str, tuple[str, ...]] = {  # stage -> its fields of ROW, in order
+    stage: tuple(name for column in COLUMNS if column.stage == stage for name, _ in _fields(column))
+    for stage in ("bars", "quality")
+}
+SCHEMA_DIGEST = hashlib.sha256(
+    repr([(c.name, c.form.value, c.unit, c.stage, c.null, c.source) for c in COLUMNS]).encode()
+).hexdigest()
+
+
+def reason_names(bits: int) -> list[str]:
+    """Names of the reasons set in `bits`, lowest bit first."""
+    return [reason.name.lower() for reason in Reason if bits & reason and reason.name]
+
+
+CODES: dict[str, type[IntEnum]] = {"ohlc_source": OhlcSource, "close_reason": CloseReason, "dq_status": Status}

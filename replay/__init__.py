@@ -1,0 +1,1 @@
+"""Assembly: importers, the simulated market, and the replay that proves a session."""
