@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from config.errors import ConfigError, ConveyorError
 
-class ConveyorError(Exception):
-    """Root of every error this project raises on purpose."""
-
-
-class ConfigError(ConveyorError):
-    """A file, flag or journal header must be fixed; then start again."""
+__all__ = ["ConfigError", "ConveyorError", "FeedError", "InvariantError", "JournalError"]
 
 
 class FeedError(ConveyorError):

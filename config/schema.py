@@ -1,0 +1,271 @@
+"""Every setting, declared once: name with its unit, type, range, default and one sentence.
+
+`Core` is all that the deterministic core may read. It is journaled whole, as the configuration epoch, so that a replay
+runs with the settings of the recording; nothing in the other sections may change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from config.errors import ConfigError
+
+CROSS_CHECK = "cross_check"  # error type of a rule between two settings; its ctx holds the keys concerned
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are errors, types are not guessed, values never change after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise PydanticCustomError("power_of_two", "is not a power of two")
+    return value
+
+
+PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
+
+
+def _require(holds: bool, keys: Iterable[str], rule: str) -> None:
+    """Reject settings that are fine one by one but not together. keys: dotted, all that the rule reads."""
+    if not holds:
+        raise PydanticCustomError(CROSS_CHECK, "{rule}", {"rule": rule, "keys": tuple(keys)})
+
+
+Symbol = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,32}$")]
+
+
+class Run(Section):
+    """What this process is started for."""
+
+    mode: Literal["dry-run", "shadow", "canary", "production", "replay"] = Field(
+        "dry-run", description="Run mode: which sources, sinks and permissions the process gets."
+    )
+    symbols: tuple[Symbol, ...] = Field(
+        (),
+        strict=False,
+        description="Symbols to serve, as the venue spells them; an empty list means all that are recorded.",
+    )
+
+    @model_validator(mode="after")
+    def _symbols_are_distinct(self) -> Self:
+        _require(len(set(self.symbols)) == len(self.symbols), ["run.symbols"], "each symbol once")
+        return self
+
+
+class Limits(Section):
+    """Sizes of everything that is allocated at the start; reaching one is a counted drop, never a resize."""
+
+    venues_max: int = Field(4, ge=1, le=16, description="Venues of one engine.")
+    connections_max: int = Field(32, ge=1, le=1024, description="Connections over all venues.")
+    symbols_max: int = Field(64, ge=1, le=1024, description="Symbols over all venues.")
+    book_window_ticks: PowerOfTwo = Field(
+        16_384,
+        ge=1024,
+        le=1_048_576,
+        description="Prices around the mid that each side of a book keeps in its dense window.",
+    )
+    book_spill_levels: int = Field(
+        16_384, ge=256, le=1_048_576, description="Levels outside the dense window that each side of a book keeps."
+    )
+    pending_diffs: int = Field(
+        4096, ge=16, le=1_048_576, description="Depth updates held while a book waits for its snapshot."
+    )
+    pending_levels: int = Field(
+        262_144, ge=256, le=16_777_216, description="Price levels in the depth updates held while a book waits."
+    )
+    ticks_per_batch: int = Field(
+        8192, ge=1024, le=1_048_576, description="Trade ticks, and quote ticks, buffered between tape and bars."
+    )
+    levels_per_frame: int = Field(
+        8192, ge=64, le=131_072, description="Price levels read from one frame; a longer frame is rejected and counted."
+    )
+    dedupe_ids: PowerOfTwo = Field(
+        8192, ge=256, le=1_048_576, description="Newest trade ids remembered per symbol to recognise duplicates."
+    )
+    history_minutes: PowerOfTwo = Field(256, ge=16, le=4096, description="Closed minutes kept in the rings.")
+
+
+class Closing(Section):
+    """When a minute closes, and how long it may still be revised."""
+
+    watermark_ms: int = Field(
+        1500, ge=100, le=10_000, description="Wait after the minute boundary before the clock closes the minute."
+    )
+    grace_ms: int = Field(
+        3000, ge=100, le=30_000, description="Time after the boundary within which late trades make a new revision."
+    )
+    lateness_start_ms: int = Field(
+        500, ge=0, le=10_000, description="Lateness allowed to a connection before its disorder was measured."
+    )
+    lateness_min_ms: int = Field(50, ge=0, le=10_000, description="Least lateness allowed to a connection.")
+    lateness_max_ms: int = Field(1500, ge=0, le=10_000, description="Largest lateness allowed to a connection.")
+    connect_settle_ms: int = Field(
+        5000, ge=0, le=60_000, description="Time after a connect whose backfill does not count towards the lateness."
+    )
+    future_ms_max: int = Field(
+        5000, ge=100, le=60_000, description="Largest lead of an event time over its receive time that is believed."
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        _require(
+            self.grace_ms >= self.watermark_ms,
+            ["core.closing.grace_ms", "core.closing.watermark_ms"],
+            "grace_ms >= watermark_ms",
+        )
+        _require(
+            self.lateness_min_ms <= self.lateness_start_ms <= self.lateness_max_ms,
+            ["core.closing.lateness_start_ms", "core.closing.lateness_min_ms", "core.closing.lateness_max_ms"],
+            "lateness_min_ms <= lateness_start_ms <= lateness_max_ms",
+        )
+        return self
+
+
+class Quality(Section):
+    """From where on a minute is no longer trusted."""
+
+    book_slow_ms: int = Field(
+        1500,
+        ge=1,
+        le=60_000,
+        description="Age of the last proof that a book is current from which on it is noted as slow.",
+    )
+    book_stale_ms: int = Field(
+        3000,
+        ge=1,
+        le=60_000,
+        description="Age of the last proof that a book is current from which on the minute is stale.",
+    )
+    oi_stale_ms: int = Field(
+        20_000,
+        ge=1000,
+        le=600_000,
+        description="Age of the last open-interest sample from which on the minute is partial.",
+    )
+    return_max: float = Field(
+        0.20, gt=0, le=10, description="Largest believed move of the mid from one minute to the next, as a fraction."
+    )
+    skew_step_ms_max: int = Field(
+        1000, ge=1, le=60_000, description="Largest change of a venue's clock offset that leaves the minute trusted."
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        _require(
+            self.book_slow_ms < self.book_stale_ms,
+            ["core.quality.book_slow_ms", "core.quality.book_stale_ms"],
+            "book_slow_ms < book_stale_ms",
+        )
+        return self
+
+
+class Core(Section):
+    """Everything the deterministic core may read; journaled whole as the configuration epoch."""
+
+    limits: Limits = Field(Limits(), description="Sizes of everything that is allocated at the start.")
+    closing: Closing = Field(Closing(), description="When a minute closes, and how long it may still be revised.")
+    quality: Quality = Field(Quality(), description="From where on a minute is no longer trusted.")
+
+    def encode(self) -> bytes:
+        """Canonical JSON: every key, sorted, no spaces. Equal settings give equal bytes."""
+        return orjson.dumps(self.model_dump(), option=orjson.OPT_SORT_KEYS)
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Core:
+        """The settings of a journal's configuration epoch.
+
+        Raises ConfigError if a key is missing, unknown or out of range: a default filled in here would not be the value
+        the recording ran with.
+        """
+        try:
+            written = orjson.loads(payload)
+            core = cls.model_validate(written)
+        except (orjson.JSONDecodeError, ValidationError) as error:
+            raise ConfigError(
+                "configuration epoch of the journal: expected the core settings of this version, "
+                f"found {_summary(error)}; read the journal with the version of Conveyor that wrote it"
+            ) from error
+        missing = sorted(set(_leaves(core.model_dump())) - set(_leaves(written)))
+        if missing:
+            raise ConfigError(
+                f"configuration epoch of the journal: expected every core setting, missing {', '.join(missing)}; "
+                "read the journal with the version of Conveyor that wrote it"
+            )
+        return core
+
+    def digest(self) -> str:
+        """SHA-256 hex of the canonical JSON."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+
+class Journal(Section):
+    """How records are kept on disk."""
+
+    segment_mib: int = Field(64, ge=1, le=64, description="Size at which a segment of the journal is closed.")
+    block_kib: int = Field(256, ge=4, le=4096, description="Size of one checksummed block inside a segment.")
+    commit_ms: int = Field(10, ge=1, le=1000, description="Longest wait of a record for the disk to confirm it.")
+    zstd_level: int = Field(3, ge=1, le=19, description="Compression level of closed segments.")
+
+
+class Store(Section):
+    """The DuckDB projection, which can be rebuilt from the journal at any time."""
+
+    enabled: bool = Field(True, description="Whether rows are also written to DuckDB.")
+    checkpoint_threshold_gib: int = Field(
+        4, ge=1, le=64, description="Size of the write-ahead log at which DuckDB checkpoints on its own."
+    )
+    checkpoint_minutes: int = Field(10, ge=1, le=1440, description="Minutes between checkpoints in a quiet second.")
+
+
+class Log(Section):
+    """What the process says about itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
+    json_lines: bool = Field(False, description="Whether each log line is one JSON object instead of text for people.")
+
+
+class Config(Section):
+    """All settings of one process."""
+
+    run: Run = Field(Run(), description="What this process is started for.")
+    core: Core = Field(Core(), description="Everything the deterministic core may read; journaled whole.")
+    journal: Journal = Field(Journal(), description="How records are kept on disk.")
+    store: Store = Field(Store(), description="The DuckDB projection of the closed minutes.")
+    log: Log = Field(Log(), description="What the process says about itself.")
+
+    @model_validator(mode="after")
+    def _symbols_fit(self) -> Self:
+        _require(
+            len(self.run.symbols) <= self.core.limits.symbols_max,
+            ["run.symbols", "core.limits.symbols_max"],
+            "at most core.limits.symbols_max symbols",
+        )
+        return self
+
+
+def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value of a nested mapping."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _leaves(value, f"{prefix}.{name}" if prefix else name)
+    return found
+
+
+def _summary(error: orjson.JSONDecodeError | ValidationError) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'the whole'}: {problem['msg']}"
+            for problem in error.errors(include_url=False)
+        )
+    return f"no JSON ({error})"
