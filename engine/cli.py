@@ -1,0 +1,29 @@
+"""The command line. Each verb lives in engine/commands; this file lists them in the order of the help."""
+
+from __future__ import annotations
+
+import click
+
+from engine.commands import config, terminal, version
+
+VERBS: tuple[click.Command, ...] = (
+    config.config,
+    version.version,
+)
+
+
+@click.group(cls=terminal.Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Recorded market feeds become verified minute rows."""
+
+
+for _verb in VERBS:
+    cli.add_command(_verb)
+
+
+def main() -> None:
+    cli(prog_name="conveyor")
+
+
+if __name__ == "__main__":
+    main()
