@@ -11,6 +11,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## install into .venv what requirements.lock pins (done by the other targets when needed)
+	@:
 
 demo: $(STAMP) ## play a simulated session through the real pipeline and verify its replay
 	@$(BIN)/conveyor demo
