@@ -1,0 +1,499 @@
+"""The minute row by its definitions: keep everything, then look back at each minute.
+
+`minutes(records)` gives every column that does not depend on when a minute closed, as if no message had come after its
+close. With `closes` (see closing.py: (venue, minute) -> seq of the record that closed it first) quotes and books that
+came after the close count from the boundary, and the columns that ask "what was known at the close" are there too:
+clock_skew_ms, book_age_ms, book_staleness_ms. Never here: lateness_ms, close_wait_ms, close_reason, late_merged,
+late_dropped. Messages that could not be read, and `future` ones, belong to no minute here: received and rejected lack
+them.
+
+A value is Decimal, int, str (ohlc_source) or None. Means and roots are Decimals of 60 digits.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from engine.core.records import Record, RecordKind
+from tests.oracles.books import Book
+from tests.oracles.events import Offset, Reader, Seen, Step
+from tests.oracles.frames import Context, Diff, Liquidation, Quote, Snapshot, Trade
+
+DIGITS = 60
+QUOTE_CHANNELS = ("bookTicker", "bbo")
+CANDLE_COLUMNS = (
+    "open", "high", "low", "close", "base_volume", "quote_volume",
+    "taker_buy_base_volume", "taker_buy_quote_volume", "trade_count",
+)  # fmt: skip
+
+Key = tuple[str, str, int]
+Row = dict[str, Any]
+Depth = tuple[Decimal, Decimal, Decimal, Decimal]  # bids and asks of the best 5, bids and asks of the best 20
+
+
+@dataclass
+class Point:
+    """From `time_ns` on, until the next point, `value` is in force; None: nothing is."""
+
+    time_ns: int
+    value: Any
+    counted: bool  # an update, in contrast to a book that fell out of step
+
+
+@dataclass
+class Symbol:
+    venue: str
+    name: str
+    book: Book
+    inverse: bool = False
+    contract_size: int = 1
+    channels: set[str] = field(default_factory=set)
+    sources: set[int] = field(default_factory=set)
+    book_source: int | None = None
+    trades: list[Trade] = field(default_factory=list)  # in bars, by arrival
+    extra: list[tuple[int, str]] = field(default_factory=list)  # (minute, "duplicate" or "rejected")
+    ids: set[int] = field(default_factory=set)
+    quotes: list[Point] = field(default_factory=list)
+    books: list[Point] = field(default_factory=list)
+    contexts: list[tuple[int, int, Context]] = field(default_factory=list)  # time, arrival
+    liquidations: list[tuple[int, Liquidation]] = field(default_factory=list)
+    newest_book_ns: int | None = None  # event time of the newest book or quote message
+    closed_before_ns: int = 0  # boundary of the newest closed minute
+
+    def quote_comes_from_book(self) -> bool:
+        return not any(channel in self.channels for channel in QUOTE_CHANNELS)
+
+    def add(self, points: list[Point], time_ns: int, value: Any, counted: bool) -> None:
+        before = points[-1].time_ns if points else 0
+        points.append(Point(max(time_ns, before, self.closed_before_ns), value, counted))
+
+
+class Best(NamedTuple):
+    """A quote that may be in force."""
+
+    bid: Decimal
+    bid_quantity: Decimal
+    ask: Decimal
+    ask_quantity: Decimal
+
+
+def valid(quote: Quote) -> Best | None:
+    """Both sides are there and not crossed."""
+    bid, bid_quantity, ask, ask_quantity = quote.bid, quote.bid_quantity, quote.ask, quote.ask_quantity
+    if bid is None or bid_quantity is None or ask is None or ask_quantity is None or bid > ask:
+        return None
+    return Best(bid, bid_quantity, ask, ask_quantity)
+
+
+# --- first pass: from records to what each symbol saw ---------------------------------------------------------------
+
+
+class Tape:
+    def __init__(self, closes: dict[tuple[str, int], int] | None) -> None:
+        self.reader = Reader()
+        self.symbols: dict[tuple[str, str], Symbol] = {}
+        self.instruments: dict[tuple[str, str], dict[str, Any]] = {}
+        self.subscriptions: dict[int, list[dict[str, str]]] = {}
+        self.frame_ns: dict[int, int] = {}  # connection -> newest receive time - offset of its frames
+        self.due: dict[int, list[tuple[str, int]]] = {}  # seq -> minutes that it closed
+        for (venue, minute), seq in sorted((closes or {}).items()):
+            self.due.setdefault(seq, []).append((venue, minute))
+        self.at_close: dict[Key, Row] = {}
+        self.span: dict[str, tuple[int, int]] = {}  # venue -> first and last minute with an event
+
+    def run(self, records: Iterable[Record]) -> None:
+        for step in self.reader.read(records):
+            kind = step.record.kind
+            if kind == RecordKind.INSTRUMENT:
+                self.instruments[step.venue, step.control["symbol"]] = step.control
+            elif kind == RecordKind.SUBSCRIPTION:
+                self._subscribe(step)
+            elif kind == RecordKind.CONNECTION and step.control["state"] == "down":
+                self._lose_books(step)
+            for seen in step.seen:
+                self._see(step, seen)
+            if kind == RecordKind.FRAME:
+                source, recv_ns = step.record.source, step.record.recv_ns
+                proof = recv_ns - self.reader.offset_ns(source, recv_ns)
+                self.frame_ns[source] = max(proof, self.frame_ns.get(source, proof))
+            for venue, minute in self.due.get(step.record.seq, []):
+                self._close(venue, minute, step.record.recv_ns)
+        for key, symbol in self.symbols.items():
+            told = self.instruments.get(key, {})
+            symbol.inverse, symbol.contract_size = told.get("inverse", False), told.get("contract_size", 1)
+
+    def _subscribe(self, step: Step) -> None:
+        self.subscriptions[step.record.source] = step.control["channels"]
+        for symbol in self.symbols.values():
+            symbol.channels, symbol.sources = set(), set()
+        for source, entries in self.subscriptions.items():
+            venue = self.reader.venues[source]
+            for entry in entries:
+                name = entry["symbol"]
+                if not name:
+                    continue
+                if (venue, name) not in self.symbols:
+                    self.symbols[venue, name] = Symbol(venue, name, Book(venue, name))
+                symbol = self.symbols[venue, name]
+                symbol.channels.add(entry["channel"])
+                symbol.sources.add(source)
+
+    def _lose_books(self, step: Step) -> None:
+        source, recv_ns = step.record.source, step.record.recv_ns
+        for symbol in self.symbols.values():
+            if symbol.book_source == source and symbol.book.in_step:
+                symbol.book.lose()
+                self._book_changed(symbol, recv_ns - self.reader.offset_ns(source, recv_ns), counted=False)
+            if symbol.book_source == source:
+                symbol.book.pending = []  # a new connection starts its own sequence
+
+    def _see(self, step: Step, seen: Seen) -> None:
+        event, record = seen.event, step.record
+        symbol = self.symbols.get((step.venue, getattr(event, "symbol", "")))
+        if symbol is None or not seen.believed:
+            return
+        minute = seen.time_ns // NS_PER_MINUTE
+        if not isinstance(event, Snapshot) or record.kind == RecordKind.FRAME:
+            first, last = self.span.get(step.venue, (minute, minute))
+            self.span[step.venue] = (min(first, minute), max(last, minute))
+        if seen.channel in ("quote", "book"):
+            symbol.newest_book_ns = max(seen.time_ns, symbol.newest_book_ns or 0)
+        if isinstance(event, Trade):
+            if event.id in symbol.ids:
+                symbol.extra.append((minute, "duplicate"))
+                return
+            symbol.ids.add(event.id)
+            if event.in_candles:
+                symbol.trades.append(event)
+            else:
+                symbol.extra.append((minute, "rejected"))
+        elif isinstance(event, Quote):
+            if not symbol.quote_comes_from_book():
+                symbol.add(symbol.quotes, seen.time_ns, valid(event), counted=True)
+        elif isinstance(event, Diff):
+            symbol.book_source = record.source
+            self._apply(symbol, event, seen.time_ns)
+        elif isinstance(event, Snapshot) and record.kind == RecordKind.FRAME:
+            symbol.book_source = record.source
+            symbol.book.replace(event)
+            self._book_changed(symbol, seen.time_ns, counted=True)
+        elif isinstance(event, Snapshot):
+            waiting = symbol.book.start(event)
+            self._book_changed(symbol, seen.time_ns, counted=False)
+            for diff in waiting:
+                self._apply(symbol, diff, diff.time_ms * NS_PER_MS)
+        elif isinstance(event, Context):
+            symbol.contexts.append((seen.time_ns, record.seq, event))
+        elif isinstance(event, Liquidation):
+            symbol.liquidations.append((minute, event))
+
+    def _apply(self, symbol: Symbol, diff: Diff, time_ns: int) -> None:
+        outcome = symbol.book.diff(diff)
+        if outcome in ("applied", "gap"):
+            self._book_changed(symbol, time_ns, counted=outcome == "applied")
+
+    def _book_changed(self, symbol: Symbol, time_ns: int, counted: bool) -> None:
+        book = symbol.book
+        depth = book.depth() if book.in_step else None
+        symbol.add(symbol.books, time_ns, depth, counted)
+        if symbol.quote_comes_from_book():
+            symbol.add(symbol.quotes, time_ns, valid(book.best()) if book.in_step else None, counted)
+
+    def _close(self, venue: str, minute: int, recv_ns: int) -> None:
+        boundary = (minute + 1) * NS_PER_MINUTE
+        for (of, name), symbol in self.symbols.items():
+            if of != venue:
+                continue
+            offsets = [self.reader.offsets.get(source, Offset()).at(recv_ns) for source in sorted(symbol.sources)]
+            known = [offset for offset in offsets if offset is not None]
+            newest = symbol.newest_book_ns
+            whole = any(c == "l2Book" or (c.startswith("depth") and c != "depth") for c in symbol.channels)
+            proofs = [self.frame_ns[source] for source in symbol.sources if source in self.frame_ns]
+            proof = newest if whole or newest is None else max([newest, *proofs])
+            self.at_close[venue, name, minute] = {
+                "clock_skew_ms": min(known) // NS_PER_MS if known else None,
+                "book_age_ms": None if newest is None else max(0, boundary - newest) // NS_PER_MS,
+                "book_staleness_ms": None if proof is None else max(0, boundary - proof) // NS_PER_MS,
+            }
+            symbol.closed_before_ns = max(symbol.closed_before_ns, boundary)
+
+
+# --- second pass: one minute of one symbol --------------------------------------------------------------------------
+
+
+def candle(symbol: Symbol, trades: Sequence[Trade]) -> Row:
+    """The eight candle columns and the count, of trades in arrival order. Prices are None without trades."""
+    ordered = list(trades)
+    if symbol.venue == "hyperliquid":
+        ordered.sort(key=lambda trade: trade.time_ms)  # stable: arrival is the venue's order
+    else:
+        ordered.sort(key=lambda trade: (trade.time_ms, trade.id))
+    buys = [trade for trade in trades if trade.taker_buy]
+
+    def base(some: Sequence[Trade]) -> Decimal:
+        return sum((trade.quantity for trade in some), Decimal(0))
+
+    def quote(some: Sequence[Trade]) -> Decimal:
+        if symbol.inverse:
+            return symbol.contract_size * base(some)
+        return sum((trade.price * trade.quantity for trade in some), Decimal(0))
+
+    return {
+        "open": ordered[0].price if ordered else None,
+        "high": max((trade.price for trade in trades), default=None),
+        "low": min((trade.price for trade in trades), default=None),
+        "close": ordered[-1].price if ordered else None,
+        "base_volume": base(trades),
+        "quote_volume": quote(trades),
+        "taker_buy_base_volume": base(buys),
+        "taker_buy_quote_volume": quote(buys),
+        "trade_count": sum(trade.count for trade in trades),
+    }
+
+
+def trade_columns(trades: Sequence[Trade]) -> Row:
+    if not trades:
+        return {"vwap": None, "trade_size_mean": None, "trade_size_std": None, "trade_size_max": None}
+    sizes = [trade.quantity for trade in trades]
+    total = sum(sizes, Decimal(0))
+    mean = total / len(sizes)
+    return {
+        "vwap": sum((trade.price * trade.quantity for trade in trades), Decimal(0)) / total,
+        "trade_size_mean": mean,
+        "trade_size_std": (sum(((size - mean) ** 2 for size in sizes), Decimal(0)) / len(sizes)).sqrt(),
+        "trade_size_max": max(sizes),
+    }
+
+
+@dataclass
+class Window:
+    """The points of one minute, and the one in force at its start."""
+
+    start: int
+    end: int
+    carried: Point | None
+    inside: list[Point]
+
+    def in_force(self) -> list[Point]:
+        """Every point in force at some instant of the minute, with a value."""
+        both = ([self.carried] if self.carried else []) + self.inside
+        return [point for point in both if point.value is not None]
+
+    def before(self, time_ns: int) -> Any:
+        """The value in force just before `time_ns`."""
+        found = self.carried
+        for point in self.inside:
+            if point.time_ns < time_ns:
+                found = point
+        return found.value if found else None
+
+    def mean(self, of: Callable[[Any], Decimal | None]) -> Decimal | None:
+        """Time-weighted over the parts of the minute in which there is a value."""
+        points = ([Point(self.start, self.carried.value, False)] if self.carried else []) + self.inside
+        total, weight = Decimal(0), 0
+        for number, point in enumerate(points):
+            until = points[number + 1].time_ns if number + 1 < len(points) else self.end
+            duration = until - point.time_ns
+            value = of(point.value) if point.value is not None and duration else None
+            if value is not None:
+                total += value * duration
+                weight += duration
+        return total / weight if weight else None
+
+
+def window(points: Sequence[Point], minute: int) -> Window:
+    start, end = minute * NS_PER_MINUTE, (minute + 1) * NS_PER_MINUTE
+    first = bisect_left(points, start, key=lambda point: point.time_ns)
+    last = bisect_left(points, end, key=lambda point: point.time_ns)
+    return Window(start, end, points[first - 1] if first else None, list(points[first:last]))
+
+
+def mid(quote: Best) -> Decimal:
+    return (quote.bid + quote.ask) / 2
+
+
+def spread(quote: Best) -> Decimal:
+    return quote.ask - quote.bid
+
+
+def share(bids: Decimal, asks: Decimal) -> Decimal | None:
+    return bids / (bids + asks) if bids + asks else None
+
+
+def mid_path(symbol: Symbol, minute: int) -> list[Decimal | None]:
+    """The mid in force just before each of the seconds 1..60 ends."""
+    quotes = window(symbol.quotes, minute)
+    path: list[Decimal | None] = []
+    for second in range(1, 61):
+        quote = quotes.before(quotes.start + second * NS_PER_S)
+        path.append(None if quote is None else mid(quote))
+    return path
+
+
+def flow(quotes: Sequence[Best]) -> Decimal:
+    """Order-flow imbalance over consecutive quotes."""
+    total = Decimal(0)
+    for old, new in pairwise(quotes):
+        if new.bid >= old.bid:
+            total += new.bid_quantity
+        if new.bid <= old.bid:
+            total -= old.bid_quantity
+        if new.ask <= old.ask:
+            total -= new.ask_quantity
+        if new.ask >= old.ask:
+            total += old.ask_quantity
+    return total
+
+
+def quote_columns(symbol: Symbol, minute: int) -> Row:
+    quotes = window(symbol.quotes, minute)
+    ever = [point.value for point in quotes.in_force()]
+    opening = quotes.carried.value if quotes.carried else None
+    if opening is None and ever:
+        opening = ever[0]
+    closing = quotes.before(quotes.end)
+    updates = [point.value for point in quotes.inside if point.value is not None]
+    earlier = [point.value for point in symbol.quotes if point.time_ns < quotes.start and point.value is not None]
+    return {
+        "mid_open": mid(opening) if opening else None,
+        "mid_high": max((mid(quote) for quote in ever), default=None),
+        "mid_low": min((mid(quote) for quote in ever), default=None),
+        "mid_close": mid(closing) if closing else None,
+        "mid_path_points": sum(value is not None for value in mid_path(symbol, minute)),
+        "microprice_close": (closing.ask * closing.bid_quantity + closing.bid * closing.ask_quantity)
+        / (closing.bid_quantity + closing.ask_quantity)
+        if closing
+        else None,
+        "spread_mean": quotes.mean(spread),
+        "spread_bp_mean": quotes.mean(lambda quote: 10_000 * spread(quote) / mid(quote)),
+        "spread_max": max((spread(quote) for quote in ever), default=None),
+        "obi_top1_mean": quotes.mean(lambda quote: share(quote.bid_quantity, quote.ask_quantity)),
+        "ofi": flow(earlier[-1:] + updates) if len(updates) >= 2 else None,
+        "quote_count": sum(point.counted for point in quotes.inside),
+    }
+
+
+def book_columns(symbol: Symbol, minute: int) -> Row:
+    books = window(symbol.books, minute)
+    return {
+        "obi_top5_mean": books.mean(lambda depth: share(depth[0], depth[1])),
+        "obi_top20_mean": books.mean(lambda depth: share(depth[2], depth[3])),
+        "depth_top20_mean": books.mean(lambda depth: depth[2] + depth[3]),
+        "book_count": sum(point.counted for point in books.inside),
+    }
+
+
+def context_columns(symbol: Symbol, minute: int) -> Row:
+    start, end = minute * NS_PER_MINUTE, (minute + 1) * NS_PER_MINUTE
+    known = [entry for entry in sorted(symbol.contexts, key=lambda entry: entry[:2]) if entry[0] < end]
+
+    def newest(name: str) -> Decimal | None:
+        values = [getattr(context, name) for _, _, context in known if getattr(context, name) is not None]
+        return values[-1] if values else None
+
+    samples = [(time_ns, context.open_interest) for time_ns, _, context in known if context.open_interest is not None]
+    inside = [value for time_ns, value in samples if time_ns >= start]
+    row: Row = {
+        "oi_open": inside[0] if inside else None,
+        "oi_close": newest("open_interest"),
+        "oi_min": min(inside, default=None),
+        "oi_max": max(inside, default=None),
+        "oi_staleness_ms": (end - samples[-1][0]) // NS_PER_MS if samples else None,
+        "mark_price": newest("mark"),
+        "index_price": newest("index"),
+        "funding_rate": newest("funding"),
+        "liquidation_count": None,
+        "liquidation_buy_base": None,
+        "liquidation_sell_base": None,
+    }
+    if "forceOrder" in symbol.channels:
+        forced = [order for of, order in symbol.liquidations if of == minute]
+        row["liquidation_count"] = len(forced)
+        row["liquidation_buy_base"] = sum((order.quantity for order in forced if order.buy), Decimal(0))
+        row["liquidation_sell_base"] = sum((order.quantity for order in forced if not order.buy), Decimal(0))
+    return row
+
+
+def row_of(symbol: Symbol, minute: int, trades: Sequence[Trade]) -> Row:
+    row = candle(symbol, trades)
+    row |= trade_columns(trades)
+    row |= quote_columns(symbol, minute)
+    row |= book_columns(symbol, minute)
+    row |= context_columns(symbol, minute)
+    row["ohlc_source"] = "trade" if trades else "none"
+    if not trades and row["mid_open"] is not None:
+        row["ohlc_source"] = "mid"
+        for name in ("open", "high", "low", "close"):
+            row[name] = row[f"mid_{name}"]
+    row["duplicate"] = symbol.extra.count((minute, "duplicate"))
+    row["rejected"] = symbol.extra.count((minute, "rejected"))
+    row["received"] = len(trades) + row["duplicate"] + row["rejected"]
+    return row
+
+
+# --- the doors ------------------------------------------------------------------------------------------------------
+
+
+def _trades_by_minute(symbol: Symbol) -> dict[int, list[Trade]]:
+    found: dict[int, list[Trade]] = {}
+    for trade in symbol.trades:
+        found.setdefault(trade.time_ms // 60_000, []).append(trade)
+    return found
+
+
+def minutes(records: Iterable[Record], closes: dict[tuple[str, int], int] | None = None) -> dict[Key, Row]:
+    """Rows of every subscribed symbol: of the closed minutes if `closes` is given, else of all with an event, dense."""
+    with localcontext() as context:
+        context.prec = DIGITS
+        tape = Tape(closes)
+        tape.run(records)
+        rows: dict[Key, Row] = {}
+        for (venue, name), symbol in tape.symbols.items():
+            if closes is not None:
+                wanted = sorted(minute for of, minute in closes if of == venue)
+            elif venue in tape.span:
+                wanted = list(range(tape.span[venue][0], tape.span[venue][1] + 1))
+            else:
+                wanted = []
+            by_minute = _trades_by_minute(symbol)
+            for minute in wanted:
+                row = row_of(symbol, minute, by_minute.get(minute, []))
+                rows[venue, name, minute] = row | tape.at_close.get((venue, name, minute), {})
+        return rows
+
+
+def candles(records: Iterable[Record]) -> dict[Key, Row]:
+    """The candle columns of every minute that has a trade, by event time alone. Books and quotes are not looked at."""
+    with localcontext() as context:
+        context.prec = DIGITS
+        reader = Reader()
+        symbols: dict[tuple[str, str], Symbol] = {}
+        instruments: dict[tuple[str, str], dict[str, Any]] = {}
+        for step in reader.read(records):
+            if step.record.kind == RecordKind.INSTRUMENT:
+                instruments[step.venue, step.control["symbol"]] = step.control
+            for seen in step.seen:
+                trade = seen.event
+                if not isinstance(trade, Trade) or not seen.believed:
+                    continue
+                told = instruments.get((step.venue, trade.symbol), {})
+                if (step.venue, trade.symbol) not in symbols:
+                    symbols[step.venue, trade.symbol] = Symbol(
+                        step.venue, trade.symbol, Book(step.venue, trade.symbol),
+                        told.get("inverse", False), told.get("contract_size", 1),
+                    )  # fmt: skip
+                symbol = symbols[step.venue, trade.symbol]
+                if trade.id not in symbol.ids and trade.in_candles:
+                    symbol.trades.append(trade)
+                symbol.ids.add(trade.id)
+        return {
+            (venue, name, minute): candle(symbol, trades)
+            for (venue, name), symbol in symbols.items()
+            for minute, trades in _trades_by_minute(symbol).items()
+        }
