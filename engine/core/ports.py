@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from engine.core.effects import Effect
-from engine.core.records import Record, RecordBatch
+from engine.core.records import RecordBatch
 
 
 class Source(Protocol):
@@ -18,10 +18,21 @@ class Source(Protocol):
 class Journal(Protocol):
     """Where records go before anything else sees them."""
 
-    def append(self, record: Record) -> None: ...
+    @property
+    def durable_seq(self) -> int:
+        """The last seq that survives a power cut; -1 if there is none."""
+        ...
+
+    def append(self, kind: int, source: int, recv_ns: int, payload: bytes) -> int:
+        """Take a record into memory; returns the seq it was given. Nothing is durable before commit."""
+        ...
 
     def commit(self) -> int:
         """Make everything appended durable; returns the last durable seq."""
+        ...
+
+    def close(self) -> None:
+        """Commit, and let go of the folder."""
         ...
 
 
