@@ -1,0 +1,245 @@
+"""Verbs that read what a run has left: `sql`, `export`, `diff`, `verify`, `store rebuild`, `journal info|check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.commands import terminal
+from engine.commands.terminal import Exit, Stop
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from engine.core.effects import Effect
+    from engine.io.journal_reader import JournalInfo
+    from engine.io.session_reader import SessionReader
+
+_folder = click.Path(file_okay=False, path_type=Path)
+session_argument = click.argument("session", type=_folder)
+TABLES = ("features_snapshot", "feature_revisions", "digests")  # as in engine.io.tables, which is slow to import
+ROWS_AT_ONCE = 4096
+
+
+@click.command(cls=terminal.Verb)
+@session_argument
+@click.argument("query")
+@terminal.json_option
+def sql(session: Path, query: str, as_json: bool) -> None:
+    """Run a query over a session's tables features_snapshot, feature_revisions and digests; nothing can be changed."""
+    from engine.io.session_reader import SessionReader
+
+    with SessionReader(session) as reader:
+        result = reader.query(query)
+        if as_json:
+            rows = [dict(zip(_unique(result.column_names), row, strict=True)) for row in plain_rows(result, json=True)]
+            terminal.emit({"origin": reader.origin, "columns": _unique(result.column_names), "rows": rows})
+        elif result.num_columns:
+            terminal.table(result.column_names, plain_rows(result), title=_origin(reader))
+
+
+@click.command(cls=terminal.Verb)
+@session_argument
+@click.option("--table", type=click.Choice(TABLES), default=TABLES[0], show_default=True)
+@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@terminal.json_option
+def export(session: Path, table: str, form: str, out: Path, force: bool, as_json: bool) -> None:
+    """Write a whole table of a session into a Parquet or CSV file."""
+    from engine.io.session_reader import SessionReader
+    from engine.io.session_reader import export as write
+
+    with SessionReader(session) as reader:
+        rows = write(reader, table, form, out, force)
+        if as_json:
+            terminal.emit({"origin": reader.origin, "table": table, "file": str(out), "rows": rows})
+        else:
+            click.echo(f"{rows} rows of {table} ({reader.origin}) written to {out}")
+
+
+@click.command(cls=terminal.Verb)
+@click.argument("session_a", type=_folder)
+@click.argument("session_b", type=_folder)
+@terminal.json_option
+def diff(session_a: Path, session_b: Path, as_json: bool) -> None:
+    """Name the first minute, stage, symbol and column in which two sessions differ; exit 1 if they do."""
+    from engine.io.session_reader import SessionReader
+    from replay.difference import difference
+
+    with SessionReader(session_a) as a, SessionReader(session_b) as b:
+        found = difference(a, b)
+        if as_json:
+            terminal.emit({"equal": found is None, "difference": found.as_dict() if found else None})
+        else:
+            click.echo(found.sentence() if found else f"no difference; chain {a.manifest['chain'] or 'empty'}")
+    if found:
+        raise Stop(Exit.ERROR)
+
+
+@click.command(cls=terminal.Verb)
+@session_argument
+@terminal.json_option
+def verify(session: Path, as_json: bool) -> None:
+    """Replay a session's journal and compare every digest and every stored cell; exit 4 and the first difference."""
+    from engine.io.session_reader import SessionReader
+    from replay.verify import verify as prove
+
+    with SessionReader(session) as reader:
+        with _replaying("verify", reader) as effects:
+            verdict = prove(reader, effects)
+        if as_json:
+            found = verdict.difference
+            counts = {"minutes": verdict.minutes, "links": verdict.links, "rows": verdict.rows, "chain": verdict.chain}
+            answer = {"verified": found is None, "origin": reader.origin, "complete": reader.complete} | counts
+            terminal.emit(answer | {"difference": found.as_dict() if found else None})
+        else:
+            cut = "" if reader.complete else "; the session was cut short, all it holds was compared"
+            click.echo(verdict.sentence() + cut)
+    if verdict.difference:
+        raise Stop(Exit.VERIFICATION)
+
+
+@click.group(cls=terminal.Family)
+def store() -> None:
+    """Look after the store of a session."""
+
+
+@store.command()
+@session_argument
+@terminal.json_option
+def rebuild(session: Path, as_json: bool) -> None:
+    """Write a session's store anew from its journal; the old one is replaced when the new one is whole."""
+    from engine.io.session import rebuild_store
+    from engine.io.session_reader import SessionReader
+
+    with SessionReader(session) as reader, _replaying("rebuild", reader) as effects:
+        status = rebuild_store(session, lambda: effects)
+    if as_json:
+        terminal.emit({"links": status.links_written, "rows": status.rows_written})
+    else:
+        click.echo(f"store rebuilt: {status.links_written} links, {status.rows_written} rows")
+
+
+@click.group(cls=terminal.Family)
+def journal() -> None:
+    """Look at a journal."""
+
+
+@journal.command()
+@click.argument("folder", metavar="JOURNAL", type=_folder)
+@terminal.json_option
+def info(folder: Path, as_json: bool) -> None:
+    """Show what a journal holds, from its headers and footers."""
+    from engine.io.journal_reader import JournalReader
+
+    reader = JournalReader(folder)
+    facts = journal_facts(reader.header, reader.info())
+    if as_json:
+        terminal.emit(facts)
+    else:
+        terminal.table(["fact", "value"], list(facts.items()))
+
+
+@journal.command()
+@click.argument("folder", metavar="JOURNAL", type=_folder)
+@terminal.json_option
+def check(folder: Path, as_json: bool) -> None:
+    """Read every byte of a journal and walk every record; exit 1 with segment and offset where one is damaged."""
+    from engine.core.records import RecordKind
+    from engine.io.journal_reader import JournalReader
+
+    reader = JournalReader(folder)
+    report = reader.check()
+    names = {kind.value: kind.name.lower() for kind in RecordKind}
+    facts = journal_facts(reader.header, report.info) | {"chain_crc": f"{report.chain_crc:08x}"}
+    kinds = {names.get(kind, f"kind_{kind}"): count for kind, count in report.kinds.items()}
+    if as_json:
+        terminal.emit(facts | {"kinds": kinds, "whole": True})
+    else:
+        terminal.table(["fact", "value"], [*facts.items(), *((f"records {name}", n) for name, n in kinds.items())])
+
+
+def journal_facts(header: dict[str, Any], found: JournalInfo) -> dict[str, Any]:
+    """A journal in figures, in the order in which a person wants them."""
+    from engine.io.manifest import instant
+
+    return {
+        "origin": header.get("origin", ""),
+        "records": found.records,
+        "minutes": found.minutes,
+        "first_received": instant(found.first_recv_ns) if found.records else None,
+        "last_received": instant(found.last_recv_ns) if found.records else None,
+        "raw_bytes": found.raw_bytes,
+        "stored_bytes": found.stored_bytes,
+        "segments": len(found.segments),
+        "last_seq": found.last_seq,
+        "torn_bytes": found.torn_bytes,
+    }
+
+
+def plain_rows(result: pa.Table, json: bool = False) -> Iterator[list[Any]]:
+    """Rows for people: decimals exact and without trailing zeros, times in UTC. json: lists, maps and numbers stay."""
+    for batch in result.to_batches(max_chunksize=ROWS_AT_ONCE):
+        yield from zip(*(_plain(column, json) for column in batch.columns), strict=True)  # type: ignore[misc]
+
+
+def _plain(column: pa.Array, json: bool) -> list[Any]:
+    import pyarrow as pa
+
+    from replay.difference import text
+
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return [None if instant is None else _instant(instant) for instant in _microseconds(column)]
+    values = column.to_pylist()
+    if pa.types.is_decimal(kind):
+        return [None if value is None else text(value) for value in values]
+    if pa.types.is_map(kind):
+        values = [None if value is None else dict(value) for value in values]
+    if json or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return values
+    return [None if value is None else text(value) for value in values]
+
+
+def _microseconds(column: pa.Array) -> list[int | None]:
+    import pyarrow as pa
+
+    return column.cast(pa.timestamp("us", column.type.tz), safe=False).view(pa.int64()).to_pylist()
+
+
+def _instant(microseconds: int) -> str:
+    """`2024-08-08T23:56:00Z`; with digits behind the second if there are any."""
+    from datetime import datetime, timedelta
+
+    return (datetime(1970, 1, 1) + timedelta(microseconds=microseconds)).isoformat() + "Z"
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """Column names as keys of an object: the second `a` becomes `a_2`."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return unique
+
+
+def _origin(reader: SessionReader) -> str:
+    """A heading for what was not measured on a market."""
+    return "simulated market" if reader.origin == "simulated" else ""
+
+
+@contextmanager
+def _replaying(description: str, reader: SessionReader) -> Iterator[Iterator[Effect]]:
+    """The effects of the session's journal, computed anew, with a bar over the bytes of the journal."""
+    from engine.io.journal_reader import JournalReader
+    from replay.verify import replayed
+
+    total = JournalReader(reader.journal()).info().raw_bytes
+    with terminal.progress(description, total, "bytes") as advance:
+        yield replayed(reader, advance=advance)

@@ -1,0 +1,95 @@
+"""One DuckDB file: how it is opened, what an error of it means, what it holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from engine.core.errors import ConveyorError
+from engine.io.tables import LAYOUT_DIGEST, ddl
+
+
+class StoreUnavailableError(ConveyorError):
+    """The file cannot be opened now, and it is not damaged: another process has it, or the disk is full."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Which links the file holds."""
+
+    last: int = -1
+    holes: set[int] = field(default_factory=set)
+
+    def holds(self, link: int) -> bool:
+        return link <= self.last and link not in self.holes
+
+    def add(self, link: int) -> None:
+        self.holes.discard(link)
+        self.last = max(self.last, link)
+
+
+def connect(path: Path, memory_limit: str = "1GB", read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection with the settings that every use of the file shares; never fetches an extension."""
+    connection = duckdb.connect(
+        str(path),
+        read_only=read_only,
+        config={
+            "threads": 1,
+            "memory_limit": memory_limit,
+            "checkpoint_threshold": "4GB",
+            "autoinstall_known_extensions": False,
+        },
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def unavailable(path: Path, error: duckdb.Error) -> str:
+    """Why a file that could not be opened is not damaged, and what to do; empty if it is damaged."""
+    text = str(error).lower()
+    if "lock" in text and ("conflicting" in text or "could not set lock" in text):
+        return (
+            f"{path.name} is open in another process, and DuckDB lets one process in at a time; ask the running engine "
+            "through its control socket, or wait until it (or the other `conveyor sql`) has ended"
+        )
+    if "no space left" in text or "disk full" in text:
+        return f"{path.name}: no space left on the disk; free some, the rows waiting are written then"
+    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
+        return f"{path.name} may not be read and written by this user; correct the owner or mode of the session folder"
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"{path.name}: {first_line(error)}"
+    return ""
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Make the tables in an empty file; False if the file holds tables of another layout."""
+    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not tables:
+        connection.begin()
+        for statement in ddl():
+            connection.execute(statement)
+        connection.commit()
+        return True
+    if "store_facts" not in tables:
+        return False
+    found = connection.execute("SELECT value FROM store_facts WHERE name = 'layout_digest'").fetchone()
+    return found == (LAYOUT_DIGEST,)
+
+
+def read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
+    count, last = connection.execute("SELECT count(*), coalesce(max(link), -1) FROM digests").fetchone() or (0, -1)
+    if count == last + 1:
+        return Ledger(last)
+    missing = connection.execute("SELECT range FROM range(?) WHERE range NOT IN (SELECT link FROM digests)", [last])
+    return Ledger(last, {link for (link,) in missing.fetchall()})

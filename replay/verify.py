@@ -1,0 +1,190 @@
+"""The proof: a session's journal goes through a new conveyor; every digest and every stored cell must come again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import duckdb
+import pyarrow as pa
+
+from engine.core.effects import Effect, MinuteRows
+from engine.core.errors import ConveyorError
+from engine.core.records import RecordBatch
+from engine.io.columns import digests_to_arrow, rows_to_arrow
+from engine.io.database import first_line
+from engine.io.session import Revisions, digest_line
+from engine.io.session_reader import DigestLine, SessionReader
+from engine.io.tables import ddl
+from replay.difference import ROWS_AT_ONCE, Difference, digest_difference, explain, row_difference, stored_rows
+
+NAMES = ("session", "replay")
+VIEW_SQL = "SELECT sql FROM duckdb_views() WHERE view_name = 'features_snapshot'"
+
+
+class Recomputes(Protocol):
+    """The conveyor, as far as the proof needs it."""
+
+    def handle(self, batch: RecordBatch) -> list[Effect]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """minutes: first closes; links: those and their later revisions; rows: of all links. difference: None if proven."""
+
+    minutes: int
+    links: int
+    rows: int
+    chain: str
+    difference: Difference | None
+
+    def sentence(self) -> str:
+        if self.difference:
+            return f"replay differs: {self.difference.sentence()}"
+        return f"replay verified: {self.minutes} minutes, {self.rows} rows, digest {self.chain}"
+
+
+def replayed(
+    session: SessionReader, conveyor: Recomputes | None = None, advance: Callable[[float], None] | None = None
+) -> Iterator[Effect]:
+    """The effects of the session's journal, computed anew. advance: told the bytes of each batch that is done."""
+    from engine.io.journal_reader import JournalReader
+
+    if conveyor is None:
+        from engine.conveyor import Conveyor
+
+        conveyor = Conveyor()
+    for batch in JournalReader(session.journal()).batches():
+        yield from conveyor.handle(batch)
+        if advance:
+            advance(batch.nbytes)
+
+
+def verify(session: SessionReader, effects: Iterable[Effect]) -> Verdict:
+    """Compare recomputed effects with what a session holds; stops at the first difference.
+
+    The digests are compared link by link, the rows of the store cell by cell, some links at a time. Of a session that
+    was cut short everything it holds is compared.
+    """
+    proof = _Proof(session)
+    found = proof.run(effects)
+    found = replace(found, names=NAMES) if found else None
+    return Verdict(proof.minutes, proof.links, proof.rows, proof.chain, found)
+
+
+class _Proof:
+    def __init__(self, session: SessionReader) -> None:
+        self.session = session
+        self.minutes = self.links = self.rows = 0
+        self.chain = ""
+        self._waiting: list[tuple[MinuteRows, int]] = []  # digests equal, rows not compared yet
+        self._digests: list[pa.RecordBatch] = []
+        self._stored = 0  # rows compared
+        self._last_stored = -1
+
+    def run(self, effects: Iterable[Effect]) -> Difference | None:
+        revisions, recorded = Revisions(), self.session.digests()
+        for effect in effects:
+            if not isinstance(effect, MinuteRows):
+                continue
+            revision = revisions.of(effect)
+            line = DigestLine(**digest_line(effect, revision))
+            there = next(recorded, None)
+            if there is None:
+                if found := self._compare_rows():
+                    return found
+                if self.session.complete:
+                    at = Difference("length", line.link, line.venue, line.exchange_ts, line.rev)
+                    return replace(at, note="the session ends before this link, the replay goes on")
+                return self._compare_ends()
+            if found := digest_difference(there, line):
+                return self._compare_rows() or self._explain(found, effect, revision)
+            self.links, self.minutes = self.links + 1, self.minutes + (revision == 0)
+            self.rows, self.chain = self.rows + line.symbols, line.chain
+            if self._expects_rows(effect.link):
+                self._waiting.append((effect, revision))
+            if sum(len(minute.rows) for minute, _ in self._waiting) >= ROWS_AT_ONCE and (found := self._compare_rows()):
+                return found
+        if found := self._compare_rows():
+            return found
+        if there := next(recorded, None):
+            at = Difference("length", there.link, there.venue, there.exchange_ts, there.rev)
+            return replace(at, note="the replay ends before this link, the session goes on")
+        return self._compare_ends()
+
+    def _expects_rows(self, link: int) -> bool:
+        """Whether the store must have this link: always, but for the end of a session that was cut short."""
+        if self.session.complete:
+            return True
+        if self._last_stored < 0:
+            try:
+                self._last_stored = self.session.last_stored_link()
+            except (duckdb.Error, ConveyorError):
+                return True  # the comparison will tell why
+        return link <= self._last_stored
+
+    def _compare_rows(self) -> Difference | None:
+        if not self._waiting:
+            return None
+        minutes, revisions = [minute for minute, _ in self._waiting], [revision for _, revision in self._waiting]
+        self._waiting = []
+        self._digests.append(digests_to_arrow(minutes, revisions))
+        self._stored += sum(len(minute.rows) for minute in minutes)
+        there = stored_rows(self.session, minutes[0].link, minutes[-1].link)
+        if isinstance(there, Difference):
+            return there
+        found = row_difference(there, pa.Table.from_batches([rows_to_arrow(minutes, revisions)]))
+        return replace(found, note="the digests are equal: the store was changed or is incomplete") if found else None
+
+    def _explain(self, found: Difference, effect: MinuteRows, revision: int) -> Difference:
+        there = stored_rows(self.session, effect.link, effect.link)
+        if isinstance(there, Difference):
+            return replace(found, note=there.note)
+        return explain(found, there, pa.Table.from_batches([rows_to_arrow([effect], [revision])]))
+
+    def _compare_ends(self) -> Difference | None:
+        """What no link could show: rows of no link, the digests' table, the view, the manifest."""
+        if found := self._store_difference():
+            return found
+        if self.session.complete and self.session.manifest["chain"] != self.chain:
+            there = str(self.session.manifest["chain"])
+            return Difference("digest", column="chain", a=there[:16], b=self.chain[:16], note="in manifest.json")
+        return None
+
+    def _store_difference(self) -> Difference | None:
+        try:
+            view = self.session.query(VIEW_SQL)
+            rows, digests = self.session.row_count(), self.session.stored_digests()
+        except (duckdb.Error, ConveyorError) as error:
+            return Difference("store", note=first_line(error))
+        if rows != self._stored:
+            return Difference("store", a=f"{rows} rows", b=f"{self._stored} rows", note="rows that belong to no link")
+        if self._digests:
+            expected = pa.Table.from_batches(self._digests)
+            if digests.num_rows != expected.num_rows:
+                counts = f"{digests.num_rows} links", f"{expected.num_rows} links"
+                return Difference("store", a=counts[0], b=counts[1], note="in the table digests")
+            for mine, other in zip(digests.to_pylist(), expected.to_pylist(), strict=True):
+                for name, value in other.items():
+                    if mine.get(name) != value:
+                        at = Difference("store", other["link"], other["venue"], other["exchange_ts"], other["rev"])
+                        return replace(
+                            at, column=name, a=str(mine.get(name)), b=str(value), note="in the table digests"
+                        )
+        found = [_squeezed(sql) for sql in view.column("sql").to_pylist()]
+        if found != [_squeezed(_view_as_kept())]:
+            return Difference("store", note="the view features_snapshot is not the one this program makes")
+        return None
+
+
+def _view_as_kept() -> str:
+    """The view's text as DuckDB keeps it, which is not as it was written."""
+    with duckdb.connect() as connection:
+        for statement in ddl():
+            connection.execute(statement)
+        return str(connection.sql(VIEW_SQL).to_arrow_table()["sql"][0])
+
+
+def _squeezed(sql: str) -> str:
+    return " ".join(sql.split())

@@ -1,0 +1,234 @@
+"""A row's numbers as values for people: exact, NULL where there is nothing, in DuckDB as in Arrow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from decimal import Context, Decimal
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.core.minutes import close_ms
+from engine.core.schema import CODES, COLUMNS, NULL, ROW, Form, Reason, reason_names
+from engine.io.columns import (
+    ARROW_SCHEMA,
+    DIGEST_FIELDS,
+    FIELDS,
+    OutOfRangeError,
+    digests_to_arrow,
+    rows_to_arrow,
+    scale_up,
+)
+from engine.io.tables import ALIASES, TABLES, ddl
+from tests.io.hand_minutes import FIRST_MINUTE, chained, some_minutes, some_rows
+
+EXACT = Context(prec=60)
+
+
+def exact(mantissa: int, decimals: int) -> Decimal:
+    return EXACT.scaleb(Decimal(mantissa), -decimals)
+
+
+def expected_cell(row: np.void, name: str, form: Form, price_decimals: int, quantity_decimals: int) -> Any:
+    """What a cell is, told once more in plain Python."""
+    if form is Form.QUOTE:
+        mantissa = (int(row[f"{name}_hi"]) << 64) + int(row[f"{name}_lo"]) % 2**64
+        return exact(mantissa, price_decimals + quantity_decimals)
+    value = row[name].item()
+    if value == NULL or value != value:
+        return None
+    if form is Form.PRICE:
+        return exact(value, price_decimals + 1)
+    if form is Form.BASE:
+        return exact(value, quantity_decimals)
+    if form is Form.STATUS:
+        return CODES[name](value).name.lower()
+    return reason_names(value) if form is Form.REASONS else value
+
+
+def empty_store() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    for statement in ddl():
+        connection.execute(statement)
+    return connection
+
+
+def stored(minute: Any, revision: int = 0) -> list[dict[str, Any]]:
+    connection = empty_store()
+    incoming = rows_to_arrow([minute], [revision])  # found by DuckDB under its name
+    connection.execute("INSERT INTO feature_revisions SELECT * FROM incoming")
+    assert incoming.num_rows
+    return connection.sql("FROM feature_revisions").to_arrow_table().to_pylist()
+
+
+def test_every_column_arrives_in_duckdb_exactly():
+    minute = replace(chained(5, some_rows(4, seed=1)), scales=((0, 0), (8, 8), (2, 3), (1, 5)))
+
+    found = stored(minute, revision=2)
+
+    for row, scales, symbol, record in zip(minute.rows, minute.scales, minute.symbols, found, strict=True):
+        assert (record["venue"], record["symbol"], record["tf"]) == ("binance_usdm", symbol, "1m")
+        assert (record["exchange_ts"], record["rev"], record["link"]) == (close_ms(minute.minute), 2, 5)
+        assert record["timestamp"].timestamp() * 1000 == close_ms(minute.minute)
+        for column in COLUMNS:
+            assert record[column.name] == expected_cell(row, column.name, column.form, *scales), column.name
+        assert record["dq_reason_bits"] == row["dq_reasons"]
+
+
+def test_every_null_arrives_as_null():
+    rows = some_rows(3, seed=2)
+    for name in ROW.names:
+        if not name.endswith("_lo"):
+            rows[name][1] = math.nan if ROW[name].kind == "f" else NULL
+
+    found = stored(chained(0, rows))
+
+    values = {field.name for field in FIELDS if field.stage}
+    assert {name for name in values if found[1][name] is None} == values
+    assert all(found[row][name] is not None for row in (0, 2) for name in values)
+
+
+def test_a_negative_zero_is_stored_as_zero():
+    rows = some_rows(1, seed=3)
+    rows["vwap"] = -0.0
+
+    found = stored(chained(0, rows))
+
+    assert math.copysign(1, found[0]["vwap"]) == 1
+
+
+def test_reasons_are_names_with_the_lowest_bit_first():
+    rows = some_rows(3, seed=4)
+    rows["dq_reasons"] = [0, Reason.GAP | Reason.EDGE | Reason.CANDLE_EQUAL, 1 << 40]
+
+    found = stored(chained(0, rows))
+
+    assert [record["dq_reasons"] for record in found] == [[], ["edge", "gap", "candle_equal"], ["bit_40"]]
+
+
+@given(st.lists(st.tuples(st.integers(-(2**127), 2**127 - 1), st.integers(0, 16)), min_size=1, max_size=20))
+def test_a_128_bit_number_is_scaled_exactly_or_refused(numbers: list[tuple[int, int]]):
+    high = np.array([mantissa >> 64 for mantissa, _ in numbers], np.int64)
+    low = np.array([mantissa % 2**64 for mantissa, _ in numbers], np.uint64)
+    factor = np.array([10**exponent for _, exponent in numbers], np.uint64)
+
+    words, overflow = scale_up(high, low, factor)
+
+    for (mantissa, exponent), (product_low, product_high), refused in zip(numbers, words, overflow, strict=True):
+        product = mantissa * 10**exponent
+        assert refused == (abs(product) >= 10**38)
+        if not refused:
+            assert (int(product_high) << 64 | int(product_low)) == product % 2**128
+
+
+INT64 = st.integers(NULL + 1, 2**63 - 1)
+
+
+@given(
+    scales=st.tuples(st.integers(0, 8), st.integers(0, 8)),
+    price=INT64, base=INT64, quote=st.integers(-(10**22) + 1, 10**22 - 1), quote_small=st.integers(-(2**70), 2**70),
+)  # fmt: skip
+def test_any_mantissa_at_any_scale_becomes_the_same_decimal(
+    scales: tuple[int, int], price: int, base: int, quote: int, quote_small: int
+):
+    rows = np.zeros(2, ROW)
+    rows["open"], rows["ofi"] = price, base
+    for row, mantissa in enumerate((quote, quote_small)):
+        rows["quote_volume_hi"][row] = mantissa >> 64
+        rows["quote_volume_lo"][row] = np.uint64(mantissa % 2**64).astype(np.int64)
+
+    found = rows_to_arrow([replace(chained(0, rows), scales=(scales, scales))], [0])
+
+    assert found["open"][0].as_py() == exact(price, scales[0] + 1)
+    assert found["ofi"][0].as_py() == exact(base, scales[1])
+    assert found["quote_volume"].to_pylist() == [exact(quote, sum(scales)), exact(quote_small, sum(scales))]
+
+
+def test_a_number_too_large_for_the_column_is_refused_by_name():
+    rows = some_rows(3, seed=5)
+    rows["taker_buy_quote_volume_hi"][2] = 2**60
+
+    with pytest.raises(
+        OutOfRangeError, match=r"taker_buy_quote_volume of S2USDT is \d+ \* 10\^-5, expected at most 22"
+    ):
+        rows_to_arrow([chained(0, rows)], [0])
+
+
+def test_a_code_without_a_name_is_refused_by_name():
+    rows = some_rows(2, seed=6)
+    rows["close_reason"][1] = 9
+
+    with pytest.raises(OutOfRangeError, match="close_reason of S1USDT is 9, expected a code from 0 to 1"):
+        rows_to_arrow([chained(0, rows)], [0])
+
+
+def test_several_minutes_give_the_rows_of_each_one_after_the_other():
+    minutes = some_minutes(3, symbols=2)
+
+    together = rows_to_arrow(minutes, [0, 0, 1])
+
+    alone = [
+        row
+        for minute, rev in zip(minutes, (0, 0, 1), strict=True)
+        for row in rows_to_arrow([minute], [rev]).to_pylist()
+    ]
+    assert together.to_pylist() == alone
+    together.validate(full=True)
+
+
+def test_a_minute_without_symbols_has_no_rows():
+    assert rows_to_arrow([chained(0, np.zeros(0, ROW))], [0]).num_rows == 0
+
+
+def test_a_digest_line_holds_every_stage():
+    minute = chained(3, some_rows(2, seed=8))
+
+    line = digests_to_arrow([minute], [1]).to_pylist()[0]
+
+    assert dict(line.pop("stages")) == minute.digests
+    assert line == {
+        "link": 3, "venue": "binance_usdm", "exchange_ts": close_ms(FIRST_MINUTE + 3), "rev": 1, "symbols": 2,
+        "cause_seq": 30, "chain": minute.chain,
+    }  # fmt: skip
+
+
+def test_every_column_of_every_table_tells_unit_null_rule_and_source():
+    sql = "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
+    found = empty_store().sql(f"{sql} AND table_name <> 'store_facts'").fetchall()
+
+    comments = {(table, column): comment for table, column, comment in found}
+    for table, column in comments:
+        comment = comments[table, column]
+        if column in ALIASES.values():
+            assert comment.startswith("alias of ")
+        else:
+            assert len(comment.split("; ")) >= 3, (table, column)
+            assert "null: " in comment
+            assert "source: " in comment
+    assert {table for table, _ in comments} == set(TABLES)
+    assert len(comments) == 2 * len(FIELDS) + len(DIGEST_FIELDS) + len(ALIASES)
+
+
+def test_an_alias_is_the_column_it_names():
+    connection = empty_store()
+    incoming = rows_to_arrow([chained(0, some_rows(3, seed=9))], [0])
+    connection.execute("INSERT INTO feature_revisions SELECT * FROM incoming")
+
+    found = connection.sql("FROM features_snapshot").to_arrow_table()
+
+    assert incoming.num_rows == found.num_rows
+    for name, alias in ALIASES.items():
+        assert found[name].equals(found[alias])
+
+
+def test_no_table_has_an_index():
+    connection = empty_store()
+
+    assert connection.sql("SELECT * FROM duckdb_indexes()").fetchall() == []
+    names = connection.sql("SELECT name FROM pragma_table_info('feature_revisions')").fetchall()
+    assert ARROW_SCHEMA.names == [name for (name,) in names]
