@@ -28,6 +28,7 @@ class MinuteRows:
     rows: np.ndarray
     digests: dict[str, str]
     chain: str
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Ledger:
 
     def add(self, link: int) -> None:
         self.holes.discard(link)
+        self.holes.update(range(self.last + 1, link))
         self.last = max(self.last, link)
 
 

@@ -1,0 +1,76 @@
+"""The bar stage: fold ticks as they come, write rows when a minute closes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.bars.depths import close_depths, fold_depths
+from engine.bars.quotes import close_quotes, fold_quotes
+from engine.bars.rows import rewrite_trades, write_rows
+from engine.bars.trades import fold_trades
+from engine.core.errors import InvariantError
+from engine.core.minutes import label
+from engine.core.schema import CloseReason
+from engine.core.state import Bars, Tape
+
+
+def fold(tape: Tape, bars: Bars) -> None:
+    """Fold every waiting tick; the buffers are empty afterwards."""
+    fold_trades(tape.clock, tape.trade_ticks, tape.symbols, tape.venues, tape.marks, bars.trade_sums, bars.ledger)
+    fold_quotes(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.quote_sums, bars.quote_now)
+    fold_depths(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.depth_sums, bars.depth_now)
+
+
+def seal(bars: Bars, members: np.ndarray, minute: int) -> None:
+    """Take quotes and books to the boundary; from here on they cannot change the minute."""
+    close_quotes(members, minute, bars.quote_sums, bars.quote_now)
+    close_depths(members, minute, bars.depth_sums, bars.depth_now)
+
+
+class Closing(NamedTuple):
+    """What the tape and the clock say of a minute that closes.
+
+    alive_ns: (symbols,) newest frame of any connection that carries the symbol, on the venue's clock; -1: none.
+    skew_ms: clock offset or NULL; lateness_ms: of the slowest voting connection; wait_ms: closing record - boundary - skew.
+    """
+
+    alive_ns: np.ndarray
+    skew_ms: int
+    lateness_ms: int
+    wait_ms: int
+    reason: CloseReason
+
+
+def close(tape: Tape, bars: Bars, members: np.ndarray, minute: int, closing: Closing) -> None:
+    """Write the rows of `minute` at its first close."""
+    write_rows(
+        members, minute, closing.alive_ns, tape.symbols, bars.trade_sums, bars.quote_sums, bars.depth_sums,
+        bars.context_sums, bars.context_now, bars.rows,
+    )  # fmt: skip
+    rows = bars.rows
+    rows["clock_skew_ms"][members] = closing.skew_ms
+    rows["lateness_ms"][members] = closing.lateness_ms
+    rows["close_wait_ms"][members] = closing.wait_ms
+    rows["close_reason"][members] = int(closing.reason)
+    _conserve(bars, members, minute)
+
+
+def revise(tape: Tape, bars: Bars, members: np.ndarray, minute: int) -> None:
+    """Write the trade columns of `minute` anew into the rows, which hold the revision before."""
+    rewrite_trades(members, minute, tape.symbols, bars.trade_sums, bars.rows)
+    _conserve(bars, members, minute)
+
+
+def _conserve(bars: Bars, members: np.ndarray, minute: int) -> None:
+    """received = in the bar + late + duplicate + rejected, for every symbol, in production too."""
+    sums = bars.trade_sums[members, minute & 3]
+    sums = sums[sums["minute"] == minute]
+    counted = sums["messages"] + sums["late_dropped"] + sums["duplicate"] + sums["rejected"]
+    lost = np.flatnonzero(sums["received"] != counted)
+    if lost.size:
+        raise InvariantError(
+            f"bars: minute {label(minute)}, symbol index {members[lost[0]]}: received {sums['received'][lost[0]]} trades, "
+            f"accounted for {counted[lost[0]]}; stop publishing, keep the journal and report it with this minute"
+        )

@@ -1,0 +1,112 @@
+"""Trades to sums. Nothing here depends on the order of arrival: sums are integers, first and last go by venue order."""
+
+from __future__ import annotations
+
+from engine.core.frame import COUNTED, DUPLICATE, NOT_BELIEVED
+from engine.core.kernel import inlined, kernel
+from engine.core.marks import set_mark
+from engine.core.minutes import NS_PER_MINUTE
+from engine.core.schema import Reason
+from engine.core.state import CLOCK_LEDGER, CLOCK_TRADES
+from engine.core.wide import add_product
+
+REJECTED, OVERFLOW = int(Reason.REJECTED), int(Reason.OVERFLOW)
+
+
+@inlined
+def begin_trades(total, minute):
+    """Make a slot clean for a minute."""
+    total.minute = minute
+    total.messages = total.trades = 0
+    total.open = total.open_ns = total.open_order = 0
+    total.close = total.close_ns = total.close_order = 0
+    total.high = total.low = 0
+    total.base = total.buy_base = 0
+    total.quote_hi = total.quote_lo = total.buy_quote_hi = total.buy_quote_lo = 0
+    total.square_hi = total.square_lo = 0
+    total.size_max = 0
+    total.received = total.late_merged = total.late_dropped = total.duplicate = total.rejected = 0
+
+
+@inlined
+def add_trade(total, tick):
+    """One counted trade into its minute."""
+    price, quantity = tick.price, tick.quantity
+    if total.messages == 0:
+        total.high = total.low = price
+        total.open = total.close = price
+        total.open_ns = total.close_ns = tick.event_ns
+        total.open_order = total.close_order = tick.order
+    else:
+        if price > total.high:
+            total.high = price
+        if price < total.low:
+            total.low = price
+        if tick.event_ns < total.open_ns or (tick.event_ns == total.open_ns and tick.order < total.open_order):
+            total.open, total.open_ns, total.open_order = price, tick.event_ns, tick.order
+        if tick.event_ns > total.close_ns or (tick.event_ns == total.close_ns and tick.order > total.close_order):
+            total.close, total.close_ns, total.close_order = price, tick.event_ns, tick.order
+    total.messages += 1
+    total.trades += tick.count
+    total.base += quantity
+    total.quote_hi, total.quote_lo = add_product(total.quote_hi, total.quote_lo, price, quantity)
+    total.square_hi, total.square_lo = add_product(total.square_hi, total.square_lo, quantity, quantity)
+    if tick.buy:
+        total.buy_base += quantity
+        total.buy_quote_hi, total.buy_quote_lo = add_product(total.buy_quote_hi, total.buy_quote_lo, price, quantity)
+    if quantity > total.size_max:
+        total.size_max = quantity
+
+
+@inlined
+def enter_late(ledger, clock, symbol, minute):
+    """Count a trade that came after grace; neighbours of the same minute share a line, a full ledger its last one."""
+    line = clock[CLOCK_LEDGER]
+    if line > 0:
+        last = ledger[line - 1]
+        if (last.symbol == symbol and last.minute == minute) or line == ledger.shape[0]:
+            last.count += 1
+            return
+    row = ledger[line]
+    row.symbol = symbol
+    row.minute = minute
+    row.count = 1
+    clock[CLOCK_LEDGER] = line + 1
+
+
+@kernel
+def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
+    """Fold the waiting trade ticks into `sums`, TRADE_SUM (symbols, SLOTS)."""
+    for i in range(clock[CLOCK_TRADES]):
+        tick = ticks[i]
+        s = tick.symbol
+        venue = venues[symbols[s].venue]
+        opened = venue.open_minute
+        minute = tick.event_ns // NS_PER_MINUTE
+        late = minute < opened
+        if tick.flag != COUNTED:
+            # Whatever is not counted is accounted for where it was seen, unless its own minute can still take it.
+            if minute < opened - 1 or minute > opened + 1 or (late and not venue.grace_open) or tick.flag == NOT_BELIEVED:
+                minute = opened
+        elif late and not (minute == opened - 1 and venue.grace_open):
+            enter_late(ledger, clock, s, minute)
+            continue
+        elif minute > opened + 1:
+            set_mark(marks, s, opened, OVERFLOW)
+            minute = opened
+        total = sums[s, minute & 3]
+        if total.minute != minute:
+            begin_trades(total, minute)
+        total.received += 1
+        if tick.flag == DUPLICATE:
+            total.duplicate += 1
+        elif tick.flag != COUNTED or tick.event_ns // NS_PER_MINUTE != minute:
+            total.rejected += 1
+            if tick.flag == NOT_BELIEVED:
+                set_mark(marks, s, opened, REJECTED)
+        else:
+            add_trade(total, tick)
+            if late:
+                total.late_merged += 1
+                venue.dirty = 1
+    clock[CLOCK_TRADES] = 0

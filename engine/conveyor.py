@@ -1,0 +1,334 @@
+"""The one door: records in, effects out. This file is the engine, read downwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from config.schema import Core
+from engine.bars import context as bars_context
+from engine.bars import stage as bars
+from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
+from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
+from engine.core.errors import ConfigError
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms
+from engine.core.records import Record, RecordBatch, RecordKind, decode_at
+from engine.core.registry import Registry
+from engine.core.schema import NULL, CloseReason, Reason
+from engine.core.state import (
+    CLOCK_LEDGER, CLOCK_NOW, CLOCK_SEQ, CLOCK_TICKED, SET_FUTURE, SET_GRACE, SET_LATENESS_MAX, SET_LATENESS_MIN,
+    SET_LATENESS_START, SET_SETTLE, SET_WATERMARK, EngineState,
+)  # fmt: skip
+from engine.quality import stage as quality
+from engine.tape import control, slow
+from engine.tape import stage as tape
+from engine.tape.message import Candle, Context, Malformed, mantissa
+from engine.tape.template import compile_dialects
+from engine.tape.venues import VENUES
+from engine.tape.watermark import CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, END_GRACE, REVISE, adapt_lateness
+
+STAGES = ("tape", "bars", "quality")  # read downwards: digests, bench rows and replay's comparison points come from it
+
+
+class Conveyor:
+    """The straight line from records to effects. It owns all state; nothing else may write it."""
+
+    def __init__(self) -> None:
+        self.core = Core()
+        self.state: EngineState | None = None
+        self.registry = Registry()
+        self.link = 0
+        self.chain = GENESIS
+        self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, as long as it may be revised
+
+    # ---- records ----
+
+    def handle(self, batch: RecordBatch) -> list[Effect]:
+        """Take in whole records, in order; what the ends have to do because of them."""
+        effects: list[Effect] = []
+        position = batch.start
+        if self.state is None:
+            if position == batch.end:
+                return effects
+            record, position = decode_at(batch.buffer, position)
+            self._begin(record)
+        while True:
+            position, stop, detail = tape.read(self._tape, batch.buffer, position, batch.end)
+            self._fold(effects)
+            if stop == tape.END:
+                return effects
+            if stop == tape.DUE:
+                self._attend(*divmod(detail, 8), effects)
+            elif stop == tape.FIRST_EVENT:
+                effects += control.first_event(self._tape, self.registry, detail)
+            elif stop == tape.BOOK:
+                self._ask_for_books(effects)
+            elif stop in (tape.CONTROL, tape.STRANGE):
+                record, position = decode_at(batch.buffer, position)
+                self._obey(record, effects) if stop == tape.CONTROL else self._read_slowly(record, effects)
+                self._fold(effects)
+
+    def _begin(self, record: Record) -> None:
+        if record.kind != RecordKind.CONFIG:
+            raise ConfigError(
+                f"journal: the first record (seq {record.seq}) is of kind {record.kind}, expected the configuration epoch; "
+                "replay the journal from its first segment or from a state snapshot"
+            )
+        self.configure(Core.decode(record.payload))
+        self._tape.clock[CLOCK_SEQ] = record.seq
+
+    def configure(self, core: Core) -> None:
+        """Begin with an epoch, or change to one: limits are for the life of a session, everything else may change."""
+        if self.state is None:
+            dialects = [(d.head, [channel.name for channel in d.channels], d.templates) for d in VENUES]
+            self.state = EngineState(core.limits, compile_dialects(dialects))
+        elif core.limits != self.core.limits:
+            raise ConfigError("core.limits changed inside a session; limits are fixed when it starts: begin a new session")
+        self.core = core
+        closing, settings = core.closing, self.state.tape.settings
+        for place, ms in (
+            (SET_WATERMARK, closing.watermark_ms), (SET_GRACE, closing.grace_ms), (SET_FUTURE, closing.future_ms_max),
+            (SET_SETTLE, closing.connect_settle_ms), (SET_LATENESS_START, closing.lateness_start_ms),
+            (SET_LATENESS_MIN, closing.lateness_min_ms), (SET_LATENESS_MAX, closing.lateness_max_ms),
+        ):  # fmt: skip
+            settings[place] = ms * NS_PER_MS
+
+    def _obey(self, record: Record, effects: list[Effect]) -> None:
+        """A control record: it changes what the tape expects, or answers what the conveyor asked for."""
+        belt, registry = self._tape, self.registry
+        belt.clock[CLOCK_SEQ], belt.clock[CLOCK_TICKED] = record.seq, 0
+        if record.kind == RecordKind.CONFIG:
+            self.configure(Core.decode(record.payload))
+        elif record.kind == RecordKind.INSTRUMENT:
+            effects += control.add_instrument(belt, registry, record)
+        elif record.kind == RecordKind.CONNECTION:
+            effects += control.turn_connection(belt, registry, record)
+        elif record.kind == RecordKind.SUBSCRIPTION:
+            effects += control.subscribe(belt, registry, record)
+        elif record.kind in (RecordKind.REST, RecordKind.REST_ERROR):
+            self._take_answer(record, effects)
+        else:
+            detail = {"kind": int(record.kind), "source": record.source}
+            effects.append(Event(record.seq, record.recv_ns, "unknown_record", "", "", detail))
+
+    def _take_answer(self, record: Record, effects: list[Effect]) -> None:
+        """The answer to a REST request, or its failure; source is the connection it was made for."""
+        head, _, body = record.payload.partition(b"\n")
+        request, _, symbol = head.decode("ascii", "replace").partition(" ")
+        venue = int(self._tape.connections[record.source]["venue"]) if record.source < len(self._tape.connections) else -1
+        if venue < 0 or record.kind == RecordKind.REST_ERROR:
+            detail = {"request": request, "body": body[:200].decode("utf-8", "replace")}
+            kind = "request_failed" if venue >= 0 else "unknown_connection"
+            effects.append(Event(record.seq, record.recv_ns, kind, "", symbol, detail))
+            return
+        dialect = VENUES[self._tape.venues[venue]["dialect"]]
+        found, context, broke = slow.read_answer(self._tape, self.registry, record, dialect, request, symbol, body)
+        effects += found
+        self._add_context(context, record, effects)
+        if broke:
+            self._ask_for_books(effects)
+
+    def _read_slowly(self, record: Record, effects: list[Effect]) -> None:
+        found, context, broke = slow.read_frame(self._tape, self.registry, record)
+        effects += found
+        self._add_context(context, record, effects)
+        if broke:
+            self._ask_for_books(effects)
+
+    def _add_context(self, messages: list[tuple[int, int, Any]], record: Record, effects: list[Effect]) -> None:
+        for symbol, recv_ns, message in messages:
+            open_minute = max(int(self._tape.venues[self._tape.symbols[symbol]["venue"]]["open_minute"]), 0)
+            if isinstance(message, Context):
+                offset = self._offset_ns(int(self._tape.symbols[symbol]["venue"]))
+                time_ns = recv_ns - max(offset, 0) if message.event_ms is None else message.event_ms * NS_PER_MS
+                bars_context.add_context(self._bars, symbol, open_minute, time_ns, message)
+            elif isinstance(message, Candle):
+                continue
+            else:
+                try:
+                    quantity = mantissa(message.quantity, int(self._tape.symbols[symbol]["quantity_decimals"]))
+                except Malformed as error:
+                    detail = {"connection": record.source, "reason": error.reason}
+                    effects.append(Event(record.seq, recv_ns, "malformed_frame", "", message.symbol, detail))
+                    continue
+                bars_context.add_liquidation(
+                    self._bars, symbol, open_minute, message.event_ms, message.taker_buy, quantity
+                )
+
+    def _fold(self, effects: list[Effect]) -> None:
+        bars.fold(self._tape, self._bars)
+        if self._tape.clock[CLOCK_LEDGER]:
+            self._lower_late(effects)
+
+    def _ask_for_books(self, effects: list[Effect]) -> None:
+        """Every book that fell out of step needs a snapshot, asked for once."""
+        seq, now_ns = int(self._tape.clock[CLOCK_SEQ]), int(self._tape.clock[CLOCK_NOW])
+        for s in np.flatnonzero(self._tape.books["broken"] == 1):
+            self._tape.books[s]["broken"] = 2
+            instrument = self.registry.instruments[s]
+            detail = {"last_id": int(self._tape.books[s]["last_id"])}
+            effects.append(Event(seq, now_ns, "book_gap", instrument.venue, instrument.symbol, detail))
+            effects.append(SnapshotNeeded(seq, instrument.venue, instrument.symbol, "book gap"))
+
+    # ---- minutes ----
+
+    def _attend(self, venue: int, what: int, effects: list[Effect]) -> None:
+        """What a venue's watermark or clock asks for."""
+        row = self._tape.venues[venue]
+        if what in (CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT):
+            if row["grace_open"]:
+                self._end_grace(venue, effects)
+            self._close(venue, CloseReason.EVENT if what == CLOSE_BY_EVENT else CloseReason.TIMEOUT, effects)
+        elif what == REVISE:
+            self._revise(venue, effects)
+        elif what == END_GRACE:
+            self._end_grace(venue, effects)
+
+    def _close(self, venue: int, reason: CloseReason, effects: list[Effect]) -> None:
+        """Close the open minute of a venue: every stage in turn, then one link of the chain."""
+        belt, sums = self._tape, self._bars
+        minute = int(belt.venues[venue]["open_minute"])
+        members = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] == 1))
+        bars.seal(sums, members, minute)
+        closing, witness = self._closing(venue, minute, reason)
+        bars.close(belt, sums, members, minute, closing)
+        quality.close(belt, sums, members, minute, witness, self._quality_limits())
+        self._publish(venue, minute, members, effects)
+        row = belt.venues[venue]
+        row["open_minute"], row["grace_open"], row["dirty"] = minute + 1, 1, 0
+        row["closed_skew_ns"] = self._offset_ns(venue)
+        for c in np.flatnonzero(belt.connections["venue"] == venue):
+            adapt_lateness(belt.connections[c], belt.settings[SET_LATENESS_MIN], belt.settings[SET_LATENESS_MAX])
+
+    def _closing(self, venue: int, minute: int, reason: CloseReason) -> tuple[bars.Closing, quality.Witness]:
+        """What the connections of a venue know of the minute."""
+        belt = self._tape
+        boundary_ns = (minute + 1) * NS_PER_MINUTE
+        skew_ns, before_ns = self._offset_ns(venue), int(belt.venues[venue]["closed_skew_ns"])
+        offset_ns = skew_ns if skew_ns != NULL else 0
+        present = proven = 0
+        lateness_ns, newest_recv_ns = 0, 0
+        alive_ns = np.full(len(belt.symbols), -1, np.int64)
+        for c in np.flatnonzero(belt.connections["venue"] == venue).tolist():
+            connection = belt.connections[c]
+            heard_ns = int(connection["last_recv_ns"]) - offset_ns
+            newest_recv_ns = max(newest_recv_ns, int(connection["last_recv_ns"]))
+            ended_before = not connection["live"] and connection["event_ns_max"] < boundary_ns - NS_PER_MINUTE
+            if not ended_before and int(connection["up_ns"]) - offset_ns < boundary_ns:
+                present |= 1 << c
+            if connection["live"]:
+                proven |= (heard_ns >= boundary_ns) << c
+                if connection["votes"]:
+                    lateness_ns = max(lateness_ns, int(connection["lateness_ns"]))
+            carried = (belt.symbols["carriers"] >> c & 1) == 1
+            alive_ns[carried] = np.maximum(alive_ns[carried], heard_ns)
+        closed_ns = int(belt.clock[CLOCK_NOW]) if reason is CloseReason.TIMEOUT else newest_recv_ns
+        skewed = skew_ns == NULL or (
+            before_ns != NULL and abs(skew_ns - before_ns) > self.core.quality.skew_step_ms_max * NS_PER_MS
+        )
+        closing = bars.Closing(
+            alive_ns,
+            NULL if skew_ns == NULL else skew_ns // NS_PER_MS,
+            lateness_ns // NS_PER_MS,
+            (closed_ns - offset_ns - boundary_ns) // NS_PER_MS,
+            reason,
+        )
+        return closing, quality.Witness(present, proven, reason is CloseReason.TIMEOUT, skewed)
+
+    def _revise(self, venue: int, effects: list[Effect]) -> None:
+        """Late trades were merged: the minute in grace gets a new revision, for the symbols they touched."""
+        belt, sums = self._tape, self._bars
+        minute = int(belt.venues[venue]["open_minute"]) - 1
+        belt.venues[venue]["dirty"] = 0
+        mine = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] == 1))
+        before = self._recall(minute, mine)
+        total = sums.trade_sums[mine, minute & 3]
+        members = mine[(total["minute"] == minute) & (total["late_merged"] != before["late_merged"])]
+        self._recall(minute, members)
+        bars.revise(belt, sums, members, minute)
+        quality.revise(belt, sums, members, minute)
+        self._publish(venue, minute, members, effects)
+
+    def _end_grace(self, venue: int, effects: list[Effect]) -> None:
+        if self._tape.venues[venue]["dirty"]:
+            self._revise(venue, effects)
+        self._tape.venues[venue]["grace_open"] = 0
+
+    def _lower_late(self, effects: list[Effect]) -> None:
+        """Trades that came after grace: their minute keeps its values and loses its status, if it is still remembered."""
+        belt, sums = self._tape, self._bars
+        lines = sums.ledger[: belt.clock[CLOCK_LEDGER]].copy()
+        belt.clock[CLOCK_LEDGER] = 0
+        seq, now_ns = int(belt.clock[CLOCK_SEQ]), int(belt.clock[CLOCK_NOW])
+        for symbol, minute, count in lines.tolist():
+            instrument = self.registry.instruments[symbol]
+            venue = int(belt.symbols[symbol]["venue"])
+            detail = {"exchange_ts": close_ms(minute), "count": count}
+            effects.append(Event(seq, now_ns, "late_trades", instrument.venue, instrument.symbol, detail))
+            members = np.array([symbol])
+            if (venue, minute) not in self.revisions:
+                continue
+            if self._recall(minute, members)["received"][0] == NULL:
+                continue  # the symbol was not subscribed then
+            for name in ("received", "late_dropped"):
+                sums.rows[name][symbol] += count
+            quality.revise(belt, sums, members, minute, int(Reason.LATE_TRADES))
+            self._publish(venue, minute, members, effects)
+
+    def _recall(self, minute: int, members: np.ndarray) -> np.ndarray:
+        """Put the newest revision of a closed minute back into the rows; a copy of it."""
+        assert self.state is not None
+        rows = self.state.history.at(minute, members)
+        self._bars.rows[members] = rows
+        return rows
+
+    def _publish(self, venue: int, minute: int, members: np.ndarray, effects: list[Effect]) -> None:
+        """Remember the rows of a minute, digest every stage, add a link to the chain."""
+        assert self.state is not None
+        if not len(members):
+            return
+        rows = self._bars.rows[members]
+        make_canonical(rows)
+        self.state.history.put(minute, members, rows)
+        key = (venue, minute)
+        revision = self.revisions.get(key, -1) + 1
+        self.revisions[key] = revision
+        self.revisions.pop((venue, minute - self.core.limits.history_minutes), None)
+        name = self.registry.venues[venue]
+        instruments = [self.registry.instruments[s] for s in members]
+        symbols = tuple(instrument.symbol for instrument in instruments)
+        written = {"tape": tape.close(self._tape, venue), "bars": row_words("bars", rows), "quality": row_words("quality", rows)}
+        digests = {stage: stage_digest(stage, name, minute, revision, symbols, written[stage]) for stage in STAGES}
+        self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
+        scales = tuple((instrument.price_decimals, instrument.quantity_decimals) for instrument in instruments)
+        seq = int(self._tape.clock[CLOCK_SEQ])
+        effects.append(MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision))
+        self.link += 1
+
+    # ---- small things ----
+
+    @property
+    def _tape(self) -> Any:
+        assert self.state is not None, "a configuration epoch comes first"
+        return self.state.tape
+
+    @property
+    def _bars(self) -> Any:
+        assert self.state is not None, "a configuration epoch comes first"
+        return self.state.bars
+
+    def _quality_limits(self) -> quality.Limits:
+        limits = self.core.quality
+        return quality.Limits(limits.book_slow_ms, limits.book_stale_ms, limits.oi_stale_ms, limits.return_max)
+
+    def _offset_ns(self, venue: int) -> int:
+        """Clock offset of a venue: the least of its live connections, else what it was when the last minute closed."""
+        least = NULL
+        for connection in self._tape.connections[self._tape.connections["venue"] == venue]:
+            if connection["live"]:
+                for name in ("offset_now_ns", "offset_before_ns"):
+                    offset = int(connection[name])
+                    if offset != NULL and (least == NULL or offset < least):
+                        least = offset
+        return least if least != NULL else int(self._tape.venues[venue]["closed_skew_ns"])

@@ -1,0 +1,48 @@
+"""Names and numbers: which venue, symbol and connection stands at which index. Grows only by journal records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.core.errors import ConfigError
+from engine.core.instruments import Instrument
+
+
+@dataclass(slots=True)
+class Registry:
+    """Indices in order of first appearance; everything here can be written as JSON and read back."""
+
+    venues: list[str] = field(default_factory=list)
+    instruments: list[Instrument] = field(default_factory=list)  # index = symbol index
+    subscriptions: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # connection -> (channel, symbol)
+
+    def symbol(self, venue: str, name: str) -> int:
+        """Index of a symbol; -1 if it is not known."""
+        for i, instrument in enumerate(self.instruments):
+            if instrument.symbol == name and instrument.venue == venue:
+                return i
+        return -1
+
+    def venue(self, name: str, limit: int) -> int:
+        """Index of a venue, entered if it is new."""
+        if name not in self.venues:
+            if len(self.venues) == limit:
+                raise ConfigError(f"venue {name}: limit venues_max = {limit} reached; raise core.limits.venues_max")
+            self.venues.append(name)
+        return self.venues.index(name)
+
+    def encode(self) -> dict[str, Any]:
+        return {
+            "venues": self.venues,
+            "instruments": [instrument.encode().decode() for instrument in self.instruments],
+            "subscriptions": [[c, [list(pair) for pair in pairs]] for c, pairs in self.subscriptions.items()],
+        }
+
+    @classmethod
+    def decode(cls, data: dict[str, Any]) -> Registry:
+        return cls(
+            list(data["venues"]),
+            [Instrument.decode(text.encode()) for text in data["instruments"]],
+            {c: [(channel, symbol) for channel, symbol in pairs] for c, pairs in data["subscriptions"]},
+        )

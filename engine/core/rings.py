@@ -1,0 +1,47 @@
+"""The ring of closed minutes: one array, every column a mirrored ring, every window one contiguous view."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.core.schema import NULL
+
+
+class ColumnRing:
+    """The last `minutes` rows of every symbol, by column.
+
+    A minute stands at `minute % minutes` and again `minutes` further on, so that a window of any length up to `minutes`
+    is contiguous, wherever it ends. Shape of a column is (2 * minutes, symbols): a kernel that walks a window forwards in
+    time reads whole rows of symbols, and sums each symbol in the same order on every machine.
+    Minutes that were never put hold the null of their column.
+    """
+
+    def __init__(self, row: np.dtype, symbols: int, minutes: int) -> None:
+        assert minutes & (minutes - 1) == 0, "a power of two, so that the position is one mask"
+        self.row = row
+        self.minutes = minutes
+        self.index = {name: i for i, name in enumerate(row.names or ())}
+        assert row.itemsize == 8 * len(self.index), "every field is eight bytes wide"
+        self.words = np.zeros((len(self.index), 2 * minutes, symbols), np.int64)
+        nulls = np.full((), NULL, np.int64)
+        for name, i in self.index.items():
+            self.words[i] = np.float64(np.nan).view(np.int64) if row[name].kind == "f" else nulls
+
+    def put(self, minute: int, symbols: np.ndarray, rows: np.ndarray) -> None:
+        """Write one row per symbol index; `rows` has dtype `row` and the length of `symbols`."""
+        words = rows.view(np.int64).reshape(len(rows), len(self.index)).T
+        position = minute % self.minutes
+        self.words[:, position, symbols] = words
+        self.words[:, position + self.minutes, symbols] = words
+
+    def at(self, minute: int, symbols: np.ndarray) -> np.ndarray:
+        """A copy of the rows of one minute."""
+        words = self.words[:, minute % self.minutes, symbols]
+        return np.ascontiguousarray(words.T).view(self.row).reshape(len(symbols))
+
+    def window(self, name: str, minute: int, length: int) -> np.ndarray:
+        """View (length, symbols) of one column, oldest first, ending with `minute`; valid until the next put."""
+        assert 0 < length <= self.minutes
+        end = minute % self.minutes + self.minutes + 1
+        view = self.words[self.index[name], end - length : end]
+        return view.view(np.float64) if self.row[name].kind == "f" else view

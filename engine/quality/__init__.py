@@ -1,0 +1,1 @@
+"""The quality: whether a minute may be trusted, and why not."""

@@ -1,0 +1,214 @@
+"""Control records: what is traded, which connections live, and what each of them carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from engine.core.effects import Effect, Event, SnapshotNeeded
+from engine.core.errors import ConfigError
+from engine.core.frame import ROLE_BOTH
+from engine.core.instruments import Instrument
+from engine.core.marks import set_mark
+from engine.core.minutes import minute_of
+from engine.core.records import Record
+from engine.core.registry import Registry
+from engine.core.schema import NULL, Reason
+from engine.core.state import CLOCK_QUOTES, CLOCK_SEQ, SET_LATENESS_START, Tape
+from engine.tape.dialect import Dialect
+from engine.tape.scan import add_route
+from engine.tape.venues import VENUES
+
+SLOTS_AHEAD = 2  # minutes beyond the open one that may already carry a mark
+
+
+def dialect_of(venue: str) -> tuple[int, Dialect]:
+    """Number and dialect of a venue by name."""
+    for number, dialect in enumerate(VENUES):
+        if dialect.venue == venue:
+            return number, dialect
+    known = ", ".join(dialect.venue for dialect in VENUES)
+    raise ConfigError(f"venue {venue!r}: no decoder of that name; known are {known}")
+
+
+def enter_venue(tape: Tape, registry: Registry, name: str) -> int:
+    """Index of a venue, entered with its dialect if it is new."""
+    number, _ = dialect_of(name)
+    venue = registry.venue(name, len(tape.venues))
+    tape.venues[venue]["dialect"] = number
+    return venue
+
+
+def add_instrument(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
+    """A symbol and its scales. A later record of the same symbol must agree: a change of scale needs a new session."""
+    instrument = Instrument.decode(record.payload)
+    venue = enter_venue(tape, registry, instrument.venue)
+    _, dialect = dialect_of(instrument.venue)
+    known = registry.symbol(instrument.venue, instrument.symbol)
+    if known >= 0:
+        before = registry.instruments[known]
+        if (before.price_decimals, before.quantity_decimals) != (instrument.price_decimals, instrument.quantity_decimals):
+            raise ConfigError(
+                f"instrument {instrument.venue} {instrument.symbol}: scales changed from {before.price_decimals},"
+                f"{before.quantity_decimals} to {instrument.price_decimals},{instrument.quantity_decimals} at seq "
+                f"{record.seq}; begin a new journal at the change"
+            )
+        return []
+    index = len(registry.instruments)
+    if index == len(tape.symbols):
+        raise ConfigError(f"instrument {instrument.symbol}: limit symbols_max = {index} reached; raise core.limits.symbols_max")
+    registry.instruments.append(instrument)
+    symbol = tape.symbols[index]
+    symbol["venue"] = venue
+    symbol["price_decimals"], symbol["quantity_decimals"] = instrument.price_decimals, instrument.quantity_decimals
+    symbol["inverse"], symbol["contract_size"] = instrument.inverse, instrument.contract_size
+    symbol["arrival_order"], symbol["spot_sequence"] = dialect.arrival_order, dialect.spot_sequence
+    symbol["name_length"] = len(instrument.symbol)
+    symbol["name"] = np.frombuffer(instrument.symbol.encode().ljust(64, b"\0"), "<i8")
+    _add_route(tape, dialect, instrument.symbol, -1, index)
+    return []
+
+
+def _add_route(tape: Tape, dialect: Dialect, name: str, channel: int, symbol: int) -> None:
+    encoded = np.frombuffer(name.encode().ljust(64, b"\0"), np.uint8).copy()
+    add_route(tape.routes, VENUES.index(dialect), encoded.ctypes.data, len(name), channel, symbol)
+
+
+def turn_connection(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
+    """A connection comes up or goes down."""
+    data = orjson.loads(record.payload)
+    c = record.source
+    if c >= len(tape.connections):
+        raise ConfigError(f"connection {c}: limit connections_max = {len(tape.connections)}; raise core.limits.connections_max")
+    connection = tape.connections[c]
+    venue = enter_venue(tape, registry, data["venue"])
+    if data["state"] == "up":
+        connection["venue"] = venue
+        connection["lateness_ns"] = tape.settings[SET_LATENESS_START]
+        connection["live"], connection["up_ns"], connection["first_event"] = 1, record.recv_ns, 1
+        connection["last_recv_ns"] = record.recv_ns
+    elif connection["live"]:
+        connection["live"], connection["first_event"] = 0, 0
+        last = int(connection["event_ns_max"])
+        connection["last_event_before_up_ns"] = last
+        now = record.recv_ns - _offset(connection)
+        open_minute = int(tape.venues[venue]["open_minute"])
+        for symbol in _carried_alone(tape, c):
+            _silence(tape, symbol, last)
+            if last >= 0 and open_minute >= 0:
+                for minute in range(max(open_minute, minute_of(last)), min(minute_of(now), open_minute + SLOTS_AHEAD) + 1):
+                    set_mark(tape.marks, symbol, minute, int(Reason.EDGE))
+            _lose_book(tape, symbol, open_minute)
+    detail = {"connection": c, "reason": data.get("reason", "")}
+    return [Event(record.seq, record.recv_ns, f"connection_{data['state']}", data["venue"], "", detail)]
+
+
+def _offset(connection: Any) -> int:
+    known = [int(connection[name]) for name in ("offset_now_ns", "offset_before_ns") if connection[name] != NULL]
+    return min(known, default=0)
+
+
+def _carried_alone(tape: Tape, c: int) -> list[int]:
+    """Symbols whose core channels no other live connection carries."""
+    others = sum(1 << i for i in np.flatnonzero(tape.connections["live"]).tolist() if i != c)
+    carriers = tape.symbols["carriers"]
+    return [int(s) for s in np.flatnonzero((carriers >> c & 1 == 1) & (carriers & others == 0))]
+
+
+def _silence(tape: Tape, symbol: int, event_ns: int) -> None:
+    """From the last thing heard on, no quote and no book of the symbol is in force: a flat bar would be invented."""
+    tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
+    tape.clock[CLOCK_QUOTES] += 1
+    tick["symbol"], tick["role"], tick["valid"], tick["event_ns"] = symbol, ROLE_BOTH, 0, event_ns
+
+
+def _lose_book(tape: Tape, symbol: int, open_minute: int) -> None:
+    """A book whose connection ended is out of step, whatever comes next."""
+    book = tape.books[symbol]
+    if book["synced"]:
+        book["synced"], book["broken"] = 0, 2
+        if open_minute >= 0:
+            set_mark(tape.marks, symbol, open_minute, int(Reason.BOOK_GAP))
+
+
+def first_event(tape: Tape, registry: Registry, c: int) -> list[Effect]:
+    """The first timed message after a connect: from here on the connection hears; what it may have missed is marked."""
+    connection = tape.connections[c]
+    venue = int(connection["venue"])
+    first_ns, up_ns = int(connection["first_event_ns"]), int(connection["up_ns"])
+    open_minute = int(tape.venues[venue]["open_minute"])
+    earlier = int(connection["last_event_before_up_ns"])
+    reason = Reason.EDGE if earlier < 0 else Reason.GAP
+    begin = min(first_ns, up_ns) if earlier < 0 else earlier
+    end = max(first_ns, up_ns)
+    effects: list[Effect] = []
+    for symbol in _carried_alone(tape, c):
+        for minute in range(max(open_minute, minute_of(begin)), min(minute_of(end), open_minute + SLOTS_AHEAD) + 1):
+            set_mark(tape.marks, symbol, minute, int(reason))
+    if earlier >= 0:
+        detail = {"connection": c, "from_ns": begin, "to_ns": end}
+        effects.append(Event(int(tape.clock[CLOCK_SEQ]), up_ns, "gap", registry.venues[venue], "", detail))
+    return effects
+
+
+def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
+    """What a connection carries from now on; the list replaces the one before."""
+    data = orjson.loads(record.payload)
+    c = record.source
+    venue = enter_venue(tape, registry, data["venue"])
+    _, dialect = dialect_of(data["venue"])
+    pairs = [(item["channel"], item["symbol"]) for item in data["channels"]]
+    for channel, name in pairs:
+        if dialect.channel_index(channel) < 0:
+            raise ConfigError(f"subscription to {channel!r} of {name}: {dialect.venue} has no such channel at seq {record.seq}")
+        if registry.symbol(dialect.venue, name) < 0:
+            raise ConfigError(f"subscription to {name} of {dialect.venue} at seq {record.seq} comes before its instrument record")
+    registry.subscriptions[c] = pairs
+    if tape.venues[venue]["subscribed_ns"] < 0:
+        tape.venues[venue]["subscribed_ns"] = record.recv_ns
+    _derive(tape, registry, dialect, venue)
+    effects: list[Effect] = []
+    for channel, name in pairs:
+        if dialect.channels[dialect.channel_index(channel)].diff:
+            effects.append(SnapshotNeeded(record.seq, dialect.venue, name, "subscribed"))
+    return effects
+
+
+def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int) -> None:
+    """Everything that follows from the subscriptions of a venue's connections: routes, channels, carriers, votes."""
+    mine = np.flatnonzero(tape.symbols["venue"] == venue)
+    before = tape.symbols["active"][mine].copy()
+    wanted: dict[int, list[tuple[int, int]]] = {int(symbol): [] for symbol in mine}
+    for c, pairs in sorted(registry.subscriptions.items()):
+        if tape.connections[c]["venue"] != venue:
+            continue
+        channels = [dialect.channels[dialect.channel_index(channel)] for channel, _ in pairs]
+        tape.connections[c]["votes"] = any(channel.core is not None and channel.timed for channel in channels)
+        for channel, name in pairs:
+            index, symbol = dialect.channel_index(channel), registry.symbol(dialect.venue, name)
+            wanted[symbol].append((index, c))
+            for stream in dialect.stream_names(channel, name):
+                _add_route(tape, dialect, stream, index, symbol if stream != channel else -1)
+    for symbol, carried in wanted.items():
+        _derive_symbol(tape.symbols[symbol], dialect, carried)
+    stopped = mine[(before == 1) & (tape.symbols["active"][mine] == 0)]
+    for symbol in stopped:
+        set_mark(tape.marks, int(symbol), int(tape.venues[venue]["open_minute"]), int(Reason.EDGE))
+
+
+def _derive_symbol(row: Any, dialect: Dialect, carried: list[tuple[int, int]]) -> None:
+    indices = sorted({index for index, _ in carried})
+    for name, core in (("trade_channel", 0), ("quote_channel", 1), ("book_channel", 2)):
+        row[name] = next((i for i in indices if dialect.channels[i].core == core), -1)
+    used = [i for i in (row["trade_channel"], row["quote_channel"], row["book_channel"]) if i >= 0]
+    row["carriers"] = sum({1 << c for index, c in carried if index in used})
+    row["trade_carriers"] = sum({1 << c for index, c in carried if index == row["trade_channel"]})
+    row["book_is_diff"] = row["book_channel"] >= 0 and dialect.channels[row["book_channel"]].diff
+    speaking = [dialect.channels[i] for i in used if dialect.channels[i].core in (1, 2)]
+    row["on_change"] = any(channel.on_change for channel in speaking)
+    feeds = {feed for i in indices for feed in dialect.channels[i].carries}
+    row["has_interest"], row["has_mark"] = "interest" in feeds, "mark" in feeds
+    row["has_liquidations"] = "liquidations" in feeds
+    row["active"] = bool(used)

@@ -1,0 +1,35 @@
+"""Which trade ids were seen before: exact over at least the last 3/4 of a table's ids per symbol.
+
+Two open-addressing tables per symbol; new ids go to one, both are searched, and when the one is three quarters full the
+other is emptied and takes over. Exact for any kind of id, increasing (Binance) or not (Hyperliquid).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.core.kernel import inlined
+from engine.core.words import mix, shift_right
+
+
+@inlined
+def seen_before(symbol, tables, trade_id):
+    """Whether `trade_id` is known; if not, it is now. symbol: SYMBOL record; tables: (2, power of two) int64, id + 1."""
+    size = tables.shape[1]
+    start = shift_right(mix(trade_id, 0), 20) & (size - 1)
+    stored = trade_id + 1
+    generation = symbol.seen_generation
+    for table in (1 - generation, generation):
+        slot = start
+        while tables[table, slot] != 0:
+            if tables[table, slot] == stored:
+                return True
+            slot = (slot + 1) & (size - 1)
+    tables[generation, slot] = stored
+    symbol.seen_count += 1
+    if symbol.seen_count >= size - (size >> 2):
+        symbol.seen_generation = 1 - generation
+        symbol.seen_count = 0
+        for i in range(size):
+            tables[1 - generation, i] = np.int64(0)
+    return False

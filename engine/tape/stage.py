@@ -1,0 +1,118 @@
+"""The tape, record by record: one kernel call walks a batch until something outside the kernel is needed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.core.frame import KIND, KIND_TRADES, TRADES
+from engine.core.kernel import inlined, kernel
+from engine.core.minutes import NS_PER_MINUTE
+from engine.core.records import HEADER_BYTES, RecordKind
+from engine.core.state import (
+    CLOCK_NOW, CLOCK_QUOTES, CLOCK_SEQ, CLOCK_TICKED, CLOCK_TRADES, Tape,
+)  # fmt: skip
+from engine.core.words import load16, load32, load64
+from engine.tape.apply import BOOK_BROKEN, apply_frame
+from engine.tape.scan import scan
+from engine.tape.watermark import NOTHING, due
+
+# Why the kernel came back, and what the second value says.
+END = 0  # the batch is read
+FULL = 1  # the tick buffers are full: fold them, then read on
+DUE = 2  # a venue has something to do: venue * 8 + what
+CONTROL = 3  # the record at the position is for the control room
+STRANGE = 4  # no template fits the frame at the position
+BOOK = 5  # a book fell out of step: its symbol
+FIRST_EVENT = 6  # the first timed message after a connect: its connection
+
+FRAME, TICK = int(RecordKind.FRAME), int(RecordKind.TICK)
+QUOTES_PER_FRAME = 2
+
+
+@inlined
+def anything_due(tape):
+    """venue * 8 + what of the first venue with something to do, else 0."""
+    for v in range(tape.venues.shape[0]):
+        if tape.venues[v].dialect >= 0:
+            what = due(tape, v)
+            if what != NOTHING:
+                return v * 8 + what
+    return 0
+
+
+@kernel
+def read(tape, buffer, position, end):
+    """Read records from `position`: (position behind the last one read, why it stopped, detail).
+
+    CONTROL, STRANGE and FULL leave the record unread; every other stop stands behind a record that was applied.
+    """
+    base = buffer.ctypes.data
+    clock = tape.clock
+    for c in range(tape.connections.shape[0]):
+        if tape.connections[c].first_event == 2:
+            tape.connections[c].first_event = 0
+            return position, FIRST_EVENT, c
+    what = anything_due(tape)
+    if what:
+        return position, DUE, what
+    while position < end:
+        address = base + position
+        length = load32(address)
+        kind = load16(address + 4)
+        recv_ns = load64(address + 16)
+        begin = address + HEADER_BYTES
+        behind = position + HEADER_BYTES + ((length + 7) & ~7)
+        if kind == FRAME:
+            source = load16(address + 6)
+            if source >= tape.connections.shape[0] or tape.connections[source].venue < 0:
+                return position, STRANGE, source
+            connection = tape.connections[source]
+            venue = tape.venues[connection.venue]
+            if clock[CLOCK_QUOTES] + QUOTES_PER_FRAME > tape.quote_ticks.shape[0]:
+                return position, FULL, 0
+            channel = scan(tape, begin, begin + length, venue.dialect)
+            if channel < 0:
+                return position, STRANGE, source
+            if tape.frame[KIND] == KIND_TRADES and clock[CLOCK_TRADES] + tape.frame[TRADES] > tape.trade_ticks.shape[0]:
+                return position, FULL, 0
+            clock[CLOCK_SEQ] = load64(address + 8)
+            clock[CLOCK_TICKED] = 0
+            connection.frames += 1
+            connection.last_recv_ns = recv_ns
+            outcome = apply_frame(tape, channel, connection, recv_ns)
+            position = behind
+            if outcome == BOOK_BROKEN:
+                return position, BOOK, 0
+            if connection.first_event == 2:
+                connection.first_event = 0
+                return position, FIRST_EVENT, source
+            boundary_ns = (venue.open_minute + 1) * NS_PER_MINUTE
+            if connection.event_ns_max - connection.lateness_ns >= boundary_ns:
+                what = anything_due(tape)
+                if what:
+                    return position, DUE, what
+        elif kind == TICK:
+            clock[CLOCK_SEQ] = load64(address + 8)
+            clock[CLOCK_TICKED] = 1
+            clock[CLOCK_NOW] = recv_ns
+            position = behind
+            what = anything_due(tape)
+            if what:
+                return position, DUE, what
+        else:
+            return position, CONTROL, 0
+    return position, END, 0
+
+
+def forget_ticks(tape: Tape) -> None:
+    """The bar stage has folded them."""
+    tape.clock[CLOCK_TRADES] = tape.clock[CLOCK_QUOTES] = 0
+
+
+def close(tape: Tape, venue: int) -> np.ndarray:
+    """What the tape's digest covers when a minute closes: the mix of every tick so far, and the counts of what was not one."""
+    connections = tape.connections[tape.connections["venue"] == venue]
+    books = tape.books[tape.symbols["venue"] == venue]
+    counted = [connections[name].astype(np.int64) for name in ("frames", "fallbacks", "ignored", "malformed", "future")]
+    counted += [connections["event_ns_max"], connections["lateness_ns"], books["last_id"], books["gaps"], books["mismatched"]]
+    return np.concatenate([tape.venues["mix"][venue : venue + 1], *counted])

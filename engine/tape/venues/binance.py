@@ -1,0 +1,174 @@
+"""What the three Binance venues share: the strict slow reading of their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+from engine.tape.message import (
+    Candle, Context, Diff, Ignored, Levels, LevelTexts, Liquidation, Malformed, Message, Quote, Snapshot, Trade, number,
+    whole,
+)  # fmt: skip
+
+HEAD = b'{"stream":"'
+SPEEDS = ("", "@0ms", "@100ms", "@250ms", "@500ms", "@1s", "@1000ms")
+TRADE_CHANNELS = ("trade", "aggTrade")
+
+
+def stream_names(channel: str, symbol: str) -> list[str]:
+    """Every combined-stream name a channel may arrive under: the update speed is part of the name, not of its meaning."""
+    return [f"{symbol.lower()}@{channel}{speed}" for speed in SPEEDS]
+
+
+def channel_of(stream: str) -> str:
+    """`btcusdt@depth@100ms` -> `depth`."""
+    parts = stream.split("@")
+    return parts[1] if len(parts) > 1 else stream
+
+
+def subscribe(streams: Sequence[tuple[str, str]]) -> list[bytes]:
+    """One request for all (channel, symbol); futures take 200 streams a connection, spot 1,024."""
+    names = [f"{symbol.lower()}@{channel}" for channel, symbol in streams]
+    return [orjson.dumps({"method": "SUBSCRIBE", "params": names, "id": 1})]
+
+
+def text(data: dict[str, Any], key: str) -> str:
+    value = data.get(key)
+    if type(value) is not str:
+        raise Malformed("missing field")
+    return value
+
+
+def truth(data: dict[str, Any], key: str) -> bool:
+    value = data.get(key)
+    if type(value) is not bool:
+        raise Malformed("missing field")
+    return value
+
+
+def level_texts(value: Any) -> LevelTexts:
+    if type(value) is not list or any(type(level) is not list or len(level) < 2 for level in value):
+        raise Malformed("levels")
+    return [(level[0], level[1]) for level in value]
+
+
+def _trade(data: dict[str, Any]) -> Message:
+    in_candles = data.get("X", "MARKET") == "MARKET"
+    return Trade(
+        text(data, "s"), whole(data.get("t")), text(data, "p"), text(data, "q"), not truth(data, "m"),
+        whole(data.get("T")), 1, in_candles,
+    )  # fmt: skip
+
+
+def _aggregate(data: dict[str, Any]) -> Message:
+    first, last = whole(data.get("f")), whole(data.get("l"))
+    return Trade(
+        text(data, "s"), whole(data.get("a")), text(data, "p"), text(data, "q"), not truth(data, "m"),
+        whole(data.get("T")), last - first + 1,
+    )  # fmt: skip
+
+
+def _quote(data: dict[str, Any]) -> Message:
+    event_ms = whole(data["T"]) if "T" in data else None
+    return Quote(
+        text(data, "s"), whole(data.get("u")), text(data, "b"), text(data, "B"), text(data, "a"), text(data, "A"), event_ms
+    )
+
+
+def _diff(data: dict[str, Any]) -> Message:
+    previous = whole(data["pu"]) if "pu" in data else None
+    event_ms = whole(data["T"] if "T" in data else data.get("E"))
+    return Diff(
+        text(data, "s"), whole(data.get("U")), whole(data.get("u")), previous,
+        level_texts(data.get("b")), level_texts(data.get("a")), event_ms,
+    )  # fmt: skip
+
+
+def _mark(data: dict[str, Any]) -> Message:
+    index = number(data["i"]) if data.get("i") else None
+    funding = number(data["r"]) if data.get("r") else None
+    return Context(text(data, "s"), whole(data.get("E")), mark=number(text(data, "p")), index=index, funding=funding)
+
+
+def _force_order(data: dict[str, Any]) -> Message:
+    order = data.get("o")
+    if type(order) is not dict or order.get("S") not in ("BUY", "SELL"):
+        raise Malformed("forced order")
+    return Liquidation(text(order, "s"), whole(order.get("T")), order["S"] == "BUY", text(order, "z"))
+
+
+def _kline(data: dict[str, Any]) -> Message:
+    k = data.get("k")
+    if type(k) is not dict:
+        raise Malformed("kline")
+    if k.get("i") != "1m":
+        return Ignored("kline")
+    return Candle(
+        text(k, "s"), whole(k.get("t")), truth(k, "x"), text(k, "o"), text(k, "h"), text(k, "l"), text(k, "c"),
+        text(k, "v"), whole(k.get("n")), text(k, "q"), text(k, "V"), text(k, "Q"),
+    )  # fmt: skip
+
+
+EVENTS: dict[str, Callable[[dict[str, Any]], Message]] = {
+    "trade": _trade,
+    "aggTrade": _aggregate,
+    "bookTicker": _quote,
+    "depthUpdate": _diff,
+    "markPriceUpdate": _mark,
+    "forceOrder": _force_order,
+    "kline": _kline,
+}
+
+
+def decode(payload: bytes) -> tuple[str, list[Message]]:
+    """One combined-stream or raw-stream frame; acks and channels without meaning here are Ignored."""
+    try:
+        outer = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise Malformed("not JSON", trade=b"rade" in payload) from None
+    if type(outer) is not dict:
+        raise Malformed("not an object")
+    if "data" not in outer and ("result" in outer or "error" in outer or "code" in outer):
+        return "", [Ignored("answer")]
+    data = outer.get("data", outer)
+    stream = outer.get("stream", "")
+    if type(data) is not dict or type(stream) is not str:
+        raise Malformed("not an object")
+    channel = channel_of(stream)
+    event = data.get("e")
+    try:
+        if channel.startswith("depth") and channel != "depth":  # depth5, depth10, depth20
+            return channel, [_partial(stream, data)]
+        if event is None and {"u", "b", "B", "a", "A"} <= data.keys():  # spot bookTicker
+            return "bookTicker", [_quote(data)]
+        reader = EVENTS.get(event) if type(event) is str else None
+        if reader is None:
+            return channel, [Ignored(str(event or channel))]
+        message = reader(data)
+    except Malformed as error:
+        raise Malformed(error.reason, trade=event in TRADE_CHANNELS or channel in TRADE_CHANNELS) from None
+    return {"markPriceUpdate": "markPrice", "depthUpdate": "depth"}.get(event, event), [message]
+
+
+def _partial(stream: str, data: dict[str, Any]) -> Message:
+    event_ms = whole(data["T"] if "T" in data else data["E"]) if "T" in data or "E" in data else None
+    bids, asks = data.get("b", data.get("bids")), data.get("a", data.get("asks"))
+    return Levels(stream.split("@")[0].upper(), level_texts(bids), level_texts(asks), event_ms)
+
+
+def decode_rest(request: str, symbol: str, body: bytes) -> list[Message]:
+    """A REST answer: `depth` and `openInterest`."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Malformed("not JSON") from None
+    if type(data) is not dict:
+        raise Malformed("not an object")
+    if request == "depth":
+        return [Snapshot(symbol, whole(data.get("lastUpdateId")), level_texts(data.get("bids")), level_texts(data.get("asks")))]
+    if request == "openInterest":
+        event_ms = whole(data["time"]) if "time" in data else None
+        return [Context(symbol, event_ms, open_interest=number(text(data, "openInterest")))]
+    return [Ignored(request)]

@@ -1,0 +1,188 @@
+"""Hyperliquid perpetuals: several trades a message, whole books, trade ids that do not increase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from engine.core.frame import KIND_LEVELS, KIND_QUOTE, KIND_TRADES
+from engine.tape.dialect import CORE_BOOK, Channel, Dialect, core_channels
+from engine.tape.message import (
+    Candle, Context, Ignored, Levels, LevelTexts, Malformed, Message, Quote, Trade, number, whole,
+)  # fmt: skip
+from engine.tape.template import Template
+
+TRADE = '{"coin":"<coin>","side":"<side>","px":"<price>","sz":"<quantity>","time":<transaction_ms>,"hash":"<word>","tid":<trade_id>'
+LEVEL = '{"px":"<price>","sz":"<quantity>","n":<number>}'
+SORTED_LEVEL = '{"n":<number>,"px":"<price>","sz":"<quantity>"}'
+LEVELS = "[[<bids>{level}</bids>],[<asks>{level}</asks>]]"
+TEMPLATES = (
+    Template("trades", KIND_TRADES, '","data":[<trades>' + TRADE + ',"users":["<word>","<word>"]}</trades>]}'),
+    Template("trades", KIND_TRADES, '","data":[<trades>' + TRADE + "}</trades>]}"),
+    Template(
+        "trades",
+        KIND_TRADES,
+        '","data":[<trades>{"coin":"<coin>","hash":"<word>","px":"<price>","side":"<side>","sz":"<quantity>",'
+        '"tid":<trade_id>,"time":<transaction_ms>,"users":["<word>","<word>"]}</trades>]}',
+    ),
+    Template(
+        "bbo",
+        KIND_QUOTE,
+        '","data":{"coin":"<coin>","time":<transaction_ms>,"bbo":[{"px":"<bid>","sz":"<bid_quantity>","n":<number>},'
+        '{"px":"<ask>","sz":"<ask_quantity>","n":<number>}]}}',
+    ),
+    Template(
+        "l2Book",
+        KIND_LEVELS,
+        '","data":{"coin":"<coin>","time":<transaction_ms>,"levels":' + LEVELS.replace("{level}", LEVEL) + "}}",
+    ),
+    Template(
+        "l2Book",
+        KIND_LEVELS,
+        '","data":{"coin":"<coin>","levels":' + LEVELS.replace("{level}", SORTED_LEVEL) + ',"time":<transaction_ms>}}',
+    ),
+)
+
+
+def stream_names(channel: str, _symbol: str) -> list[str]:
+    """Frames name only the channel; the coin stands in the body."""
+    return [channel]
+
+
+def subscribe(streams: Sequence[tuple[str, str]]) -> list[bytes]:
+    """One request per (channel, coin): the venue has no batches."""
+    kinds = {"candle": {"interval": "1m"}}
+    return [
+        orjson.dumps({"method": "subscribe", "subscription": {"type": channel, "coin": coin, **kinds.get(channel, {})}})
+        for channel, coin in streams
+    ]
+
+
+def _level(value: Any) -> tuple[str, str]:
+    if type(value) is not dict or type(value.get("px")) is not str or type(value.get("sz")) is not str:
+        raise Malformed("level")
+    return value["px"], value["sz"]
+
+
+def _side(value: Any) -> LevelTexts:
+    if type(value) is not list:
+        raise Malformed("levels")
+    return [_level(level) for level in value]
+
+
+def _coin(data: dict[str, Any]) -> str:
+    coin = data.get("coin")
+    if type(coin) is not str:
+        raise Malformed("coin")
+    return coin
+
+
+def _trades(data: Any) -> list[Message]:
+    if type(data) is not list:
+        raise Malformed("trades")
+    return [_trade(item) for item in data]
+
+
+def _trade(item: Any) -> Message:
+    if type(item) is not dict or item.get("side") not in ("A", "B"):
+        raise Malformed("trade")
+    price, quantity = _level(item)
+    return Trade(_coin(item), whole(item.get("tid")), price, quantity, item["side"] == "B", whole(item.get("time")))
+
+
+def _quote(data: dict[str, Any]) -> Message:
+    sides = data.get("bbo")
+    if type(sides) is not list or len(sides) > 2:
+        raise Malformed("bbo")
+    # A one-sided quote comes as [bid, null] or [null, ask]; a list of one is a bid without an ask.
+    texts: list[tuple[str | None, str | None]] = [_level(side) if side is not None else (None, None) for side in sides]
+    texts += [(None, None)] * (2 - len(texts))
+    (bid, bid_quantity), (ask, ask_quantity) = texts
+    return Quote(_coin(data), None, bid, bid_quantity, ask, ask_quantity, whole(data.get("time")))
+
+
+def _book(data: dict[str, Any]) -> Message:
+    sides = data.get("levels")
+    if type(sides) is not list or len(sides) != 2:
+        raise Malformed("levels")
+    return Levels(_coin(data), _side(sides[0]), _side(sides[1]), whole(data.get("time")))
+
+
+def _context(data: dict[str, Any]) -> Message:
+    values = data.get("ctx")
+    if type(values) is not dict:
+        raise Malformed("ctx")
+
+    def value(key: str) -> float | None:
+        return number(values[key]) if values.get(key) is not None else None
+
+    return Context(_coin(data), None, value("openInterest"), value("markPx"), value("oraclePx"), value("funding"))
+
+
+def _candle(data: Any) -> Message:
+    if type(data) is not dict or data.get("i") != "1m":
+        return Ignored("candle")
+    texts = [data.get(key) for key in "ohlcv"]
+    if any(type(value) is not str for value in texts) or type(data.get("s")) is not str:
+        raise Malformed("candle")
+    # There is no closed flag: a candle is final only when a later one begins.
+    return Candle(data["s"], whole(data.get("t")), False, *texts, whole(data.get("n")))  # type: ignore[arg-type]
+
+
+READERS = {"bbo": _quote, "l2Book": _book, "activeAssetCtx": _context, "candle": _candle}
+
+
+def decode(payload: bytes) -> tuple[str, list[Message]]:
+    """One frame; acks, pongs, errors and channels without meaning here are Ignored."""
+    if payload == b"Websocket connection established.":
+        return "", [Ignored("greeting")]
+    try:
+        outer = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise Malformed("not JSON", trade=b"trades" in payload) from None
+    channel = outer.get("channel") if type(outer) is dict else None
+    if type(channel) is not str:
+        raise Malformed("no channel")
+    data = outer.get("data")
+    try:
+        if channel == "trades":
+            return channel, _trades(data)
+        if channel in READERS and type(data) is dict:
+            return channel, [READERS[channel](data)]
+    except Malformed as error:
+        raise Malformed(error.reason, trade=channel == "trades") from None
+    if channel in READERS:
+        raise Malformed("not an object")
+    return channel, [Ignored(channel)]
+
+
+def decode_rest(request: str, _symbol: str, body: bytes) -> list[Message]:
+    """Nothing is needed by REST for the minute row: the book comes whole over the socket."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Malformed("not JSON") from None
+    return [Ignored(request)]
+
+
+DIALECT = Dialect(
+    venue="hyperliquid",
+    head=b'{"channel":"',
+    channels=(
+        *core_channels(("trades",), "bbo"),
+        Channel("l2Book", CORE_BOOK, on_change=False),
+        Channel("activeAssetCtx", timed=False, carries=frozenset({"interest", "mark"})),
+        Channel("candle"),
+        Channel("allMids"),
+    ),
+    templates=TEMPLATES,
+    stream_names=stream_names,
+    decode=decode,
+    decode_rest=decode_rest,
+    subscribe=subscribe,
+    price_decimals=6,
+    quantity_decimals=8,
+    arrival_order=True,
+)
