@@ -14,7 +14,7 @@ from engine.core.errors import ConveyorError
 from engine.core.records import RecordBatch
 from engine.io.columns import digests_to_arrow, rows_to_arrow
 from engine.io.database import first_line
-from engine.io.session import Revisions, digest_line
+from engine.io.session import digest_line
 from engine.io.session_reader import DigestLine, SessionReader
 from engine.io.tables import ddl
 from replay.difference import ROWS_AT_ONCE, Difference, digest_difference, explain, row_difference, stored_rows
@@ -78,18 +78,17 @@ class _Proof:
         self.session = session
         self.minutes = self.links = self.rows = 0
         self.chain = ""
-        self._waiting: list[tuple[MinuteRows, int]] = []  # digests equal, rows not compared yet
+        self._waiting: list[MinuteRows] = []  # digests equal, rows not compared yet
         self._digests: list[pa.RecordBatch] = []
         self._stored = 0  # rows compared
         self._last_stored = -1
 
     def run(self, effects: Iterable[Effect]) -> Difference | None:
-        revisions, recorded = Revisions(), self.session.digests()
+        recorded = self.session.digests()
         for effect in effects:
             if not isinstance(effect, MinuteRows):
                 continue
-            revision = revisions.of(effect)
-            line = DigestLine(**digest_line(effect, revision))
+            line = DigestLine(**digest_line(effect))
             there = next(recorded, None)
             if there is None:
                 if found := self._compare_rows():
@@ -99,12 +98,12 @@ class _Proof:
                     return replace(at, note="the session ends before this link, the replay goes on")
                 return self._compare_ends()
             if found := digest_difference(there, line):
-                return self._compare_rows() or self._explain(found, effect, revision)
-            self.links, self.minutes = self.links + 1, self.minutes + (revision == 0)
+                return self._compare_rows() or self._explain(found, effect)
+            self.links, self.minutes = self.links + 1, self.minutes + (line.rev == 0)
             self.rows, self.chain = self.rows + line.symbols, line.chain
             if self._expects_rows(effect.link):
-                self._waiting.append((effect, revision))
-            if sum(len(minute.rows) for minute, _ in self._waiting) >= ROWS_AT_ONCE and (found := self._compare_rows()):
+                self._waiting.append(effect)
+            if sum(len(minute.rows) for minute in self._waiting) >= ROWS_AT_ONCE and (found := self._compare_rows()):
                 return found
         if found := self._compare_rows():
             return found
@@ -127,21 +126,20 @@ class _Proof:
     def _compare_rows(self) -> Difference | None:
         if not self._waiting:
             return None
-        minutes, revisions = [minute for minute, _ in self._waiting], [revision for _, revision in self._waiting]
-        self._waiting = []
-        self._digests.append(digests_to_arrow(minutes, revisions))
+        minutes, self._waiting = self._waiting, []
+        self._digests.append(digests_to_arrow(minutes))
         self._stored += sum(len(minute.rows) for minute in minutes)
         there = stored_rows(self.session, minutes[0].link, minutes[-1].link)
         if isinstance(there, Difference):
             return there
-        found = row_difference(there, pa.Table.from_batches([rows_to_arrow(minutes, revisions)]))
+        found = row_difference(there, pa.Table.from_batches([rows_to_arrow(minutes)]))
         return replace(found, note="the digests are equal: the store was changed or is incomplete") if found else None
 
-    def _explain(self, found: Difference, effect: MinuteRows, revision: int) -> Difference:
+    def _explain(self, found: Difference, effect: MinuteRows) -> Difference:
         there = stored_rows(self.session, effect.link, effect.link)
         if isinstance(there, Difference):
             return replace(found, note=there.note)
-        return explain(found, there, pa.Table.from_batches([rows_to_arrow([effect], [revision])]))
+        return explain(found, there, pa.Table.from_batches([rows_to_arrow([effect])]))
 
     def _compare_ends(self) -> Difference | None:
         """What no link could show: rows of no link, the digests' table, the view, the manifest."""

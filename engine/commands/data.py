@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,9 @@ def diff(session_a: Path, session_b: Path, as_json: bool) -> None:
     from engine.io.session_reader import SessionReader
     from replay.difference import difference
 
-    with SessionReader(session_a) as a, SessionReader(session_b) as b:
+    # DuckDB opens a file once per process, so a session is compared with itself through one reader.
+    same = session_a.resolve() == session_b.resolve()
+    with SessionReader(session_a) as a, nullcontext(a) if same else SessionReader(session_b) as b:
         found = difference(a, b)
         if as_json:
             terminal.emit({"equal": found is None, "difference": found.as_dict() if found else None})

@@ -37,13 +37,13 @@ KERNELS: list[Any] = []  # every compiled function, in import order; a test walk
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of plain arrays and scalars: `out` last, no allocation, fixed order, never raises."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
     KERNELS.append(compiled)
     return compiled
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A helper that is compiled into each kernel that calls it; for what runs once per event."""
-    compiled = numba.njit(forceinline=True, error_model="numpy")(function)
+    compiled = numba.njit(forceinline=True, error_model="numpy", _nrt=False)(function)
     KERNELS.append(compiled)
     return compiled

@@ -98,7 +98,7 @@ class OutOfRangeError(InvariantError):
         )
 
 
-def rows_to_arrow(minutes: Sequence[MinuteRows], revisions: Sequence[int]) -> pa.RecordBatch:
+def rows_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
     """All rows of some minutes as one batch of ARROW_SCHEMA, in the order given. Raises OutOfRangeError."""
     counts = np.array([len(minute.rows) for minute in minutes], np.int64)
     rows = minutes[0].rows if len(minutes) == 1 else np.concatenate([minute.rows for minute in minutes])
@@ -112,7 +112,7 @@ def rows_to_arrow(minutes: Sequence[MinuteRows], revisions: Sequence[int]) -> pa
         pa.array(np.repeat(np.array([TIMEFRAME], object), len(rows)), pa.string()),
         pa.array(close),
         pa.array(close * 1000).cast(pa.timestamp("us", tz="UTC")),
-        pa.array(np.repeat(np.array(revisions, np.int64), counts)),
+        pa.array(np.repeat(np.array([minute.revision for minute in minutes], np.int64), counts)),
         pa.array(np.repeat(np.array([minute.link for minute in minutes], np.int64), counts)),
     ]
     decimals = iter(_decimals(rows, scales, symbols))
@@ -130,14 +130,14 @@ def rows_to_arrow(minutes: Sequence[MinuteRows], revisions: Sequence[int]) -> pa
     return pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
 
 
-def digests_to_arrow(minutes: Sequence[MinuteRows], revisions: Sequence[int]) -> pa.RecordBatch:
+def digests_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
     """One line per link, of DIGEST_SCHEMA."""
     return pa.RecordBatch.from_arrays(
         [
             pa.array([minute.link for minute in minutes], pa.int64()),
             pa.array([minute.venue for minute in minutes], pa.string()),
             pa.array([close_ms(minute.minute) for minute in minutes], pa.int64()),
-            pa.array(revisions, pa.int64()),
+            pa.array([minute.revision for minute in minutes], pa.int64()),
             pa.array([len(minute.symbols) for minute in minutes], pa.int64()),
             pa.array([minute.cause_seq for minute in minutes], pa.int64()),
             pa.array([list(minute.digests.items()) for minute in minutes], DIGEST_SCHEMA.field("stages").type),

@@ -32,8 +32,14 @@ class Ledger:
         self.last = max(self.last, link)
 
 
-def connect(path: Path, memory_limit: str = "1GB", read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection with the settings that every use of the file shares; never fetches an extension."""
+def connect(
+    path: Path, memory_limit: str = "1GB", read_only: bool = False, confined: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """A connection with the settings that every use of the file shares; never fetches an extension.
+
+    confined: queries reach no other file and change no setting. DuckDB shares settings among the connections of one
+    process to one file, so a file open as confined is opened again as confined only.
+    """
     connection = duckdb.connect(
         str(path),
         read_only=read_only,
@@ -42,9 +48,13 @@ def connect(path: Path, memory_limit: str = "1GB", read_only: bool = False) -> d
             "memory_limit": memory_limit,
             "checkpoint_threshold": "4GB",
             "autoinstall_known_extensions": False,
+            "enable_external_access": not confined,
         },
     )
-    connection.execute("SET TimeZone = 'UTC'")
+    if connection.execute("SELECT current_setting('lock_configuration')").fetchone() != (True,):
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        if confined:
+            connection.execute("SET lock_configuration = true")
     return connection
 
 

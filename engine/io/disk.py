@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -63,11 +64,9 @@ class OsDisk:
     """The real one."""
 
     def make_folder(self, folder: Path) -> None:
-        try:
+        with suppress(FileExistsError):
             os.mkdir(folder, FOLDER_MODE)
-        except FileExistsError:
-            return
-        self.fsync_dir(folder.parent)
+        self.fsync_dir(folder.parent)  # Also if it was there: who made it may have died before this line.
 
     def list(self, folder: Path) -> list[str]:
         return sorted(os.listdir(folder))

@@ -27,30 +27,14 @@ class SessionIncompleteError(ConveyorError):
     """Something that belongs into the session folder could not be written."""
 
 
-class Revisions:
-    """Counts the links of each (venue, minute): 0 for its first close, then one more each time."""
-
-    def __init__(self) -> None:
-        self._next: dict[tuple[str, int], int] = {}
-
-    def of(self, minute: MinuteRows) -> int:
-        """Call once per link, in order of the chain."""
-        return self.count(minute.venue, close_ms(minute.minute))
-
-    def count(self, venue: str, exchange_ts: int) -> int:
-        revision = self._next.get((venue, exchange_ts), 0)
-        self._next[venue, exchange_ts] = revision + 1
-        return revision
-
-
-def digest_line(minute: MinuteRows, revision: int) -> dict[str, Any]:
+def digest_line(minute: MinuteRows) -> dict[str, Any]:
     """One line of digests.jsonl."""
     found = minute.rows["dq_status"]
     return {
         "link": minute.link,
         "venue": minute.venue,
         "exchange_ts": close_ms(minute.minute),
-        "rev": revision,
+        "rev": minute.revision,
         "symbols": len(minute.symbols),
         "status": {status.name.lower(): int((found == status).sum()) for status in Status},
         "cause_seq": minute.cause_seq,
@@ -89,7 +73,6 @@ class SessionWriter:
             self._digests = LineFile(disk, folder / DIGESTS)
             self._events = LineFile(disk, folder / EVENTS)
             self._chains: list[str] = []
-            self._revisions = Revisions()
             self._counts: dict[str, Any] = {"links": 0, "minutes": 0, "rows": 0, "revisions": {}, "events": 0}
             self._counts["revisions"] = {status.name.lower(): 0 for status in Status}
             self._read_back()
@@ -160,14 +143,12 @@ class SessionWriter:
                     f"link {minute.link} ({minute.venue}, {label(minute.minute)}) has chain {minute.chain[:16]}, but "
                     f"{self.folder / DIGESTS} has {self._chains[minute.link][:16]}, of another run; give a new folder"
                 )
-            self.store.put(minute, self._recorded_revision[minute.link])
+            self.store.put(minute)
             return
-        revision = self._revisions.of(minute)
-        line = digest_line(minute, revision)
+        line = digest_line(minute)
         self._digests.append(orjson.dumps(line))
         self._count(line)
-        self._recorded_revision.append(revision)
-        self.store.put(minute, revision)
+        self.store.put(minute)
 
     def _count(self, line: dict[str, Any]) -> None:
         self._chains.append(line["chain"])
@@ -227,13 +208,10 @@ class SessionWriter:
 
     def _read_back(self) -> None:
         """Take up where the lines on disk end."""
-        self._recorded_revision: list[int] = []
         for number, text in enumerate(self._digests.lines):
             line = orjson.loads(text)
             if line["link"] != number:
                 raise ConfigError(f"{self._digests.path} line {number + 1} is link {line['link']}; restore it")
-            self._revisions.count(line["venue"], line["exchange_ts"])
-            self._recorded_revision.append(line["rev"])
             self._count(line)
         self._recorded_events = set(self._events.lines)
         self._counts["events"] = len(self._events.lines)
@@ -304,7 +282,7 @@ def rebuild_store(folder: Path, effects: Callable[[], Iterable[Effect]], disk: D
                         f"link {effect.link} ({effect.venue}, {label(effect.minute)}) has chain {effect.chain[:16]}, "
                         f"{DIGESTS} has {lines[done]['chain'][:16]}; run `conveyor verify` to see what differs"
                     )
-                store.put(effect, lines[done]["rev"])
+                store.put(effect)
                 done += 1
         finally:
             status = store.close()

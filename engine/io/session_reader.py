@@ -114,9 +114,7 @@ class SessionReader:
     def connect(self) -> duckdb.DuckDBPyConnection:
         """The session's one read-only connection: it reads no other file and fetches no extension."""
         if self._connection is None:
-            self._connection = open_store(self.folder / STORE)
-            self._connection.execute("SET enable_external_access = false")
-            self._connection.execute("SET lock_configuration = true")
+            self._connection = open_store(self.folder / STORE, confined=True)
         return self._connection
 
     def rows(self, first_link: int, last_link: int) -> pa.Table:
@@ -149,13 +147,13 @@ class SessionReader:
         return self.connect().sql(sql).to_arrow_table()
 
 
-def open_store(path: Path) -> duckdb.DuckDBPyConnection:
+def open_store(path: Path, confined: bool) -> duckdb.DuckDBPyConnection:
     """A read-only connection. ConfigError if the file is missing or damaged, StoreUnavailableError if it is held."""
     rebuild = "run `conveyor store rebuild` on the session"
     if not path.exists():
         raise ConfigError(f"{path} is missing; {rebuild}")
     try:
-        return connect(path, read_only=True)
+        return connect(path, read_only=True, confined=confined)
     except duckdb.Error as error:
         if reason := unavailable(path, error):
             raise StoreUnavailableError(reason) from error
@@ -183,7 +181,7 @@ def export(session: SessionReader, table: str, form: str, out: Path, force: bool
         f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{metadata}}}" if form == "parquet" else "FORMAT csv, HEADER"
     )
     session.close()  # its connection may not write files, and DuckDB shares settings within a process
-    connection = open_store(session.folder / STORE)
+    connection = open_store(session.folder / STORE, confined=False)
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
         copied = connection.execute(

@@ -101,7 +101,7 @@ class Store:
     ) -> None:
         self.path, self.limits = path, limits or StoreLimits()
         self._report = report or (lambda kind, detail: None)
-        self._queue: deque[tuple[MinuteRows, int]] = deque()
+        self._queue: deque[MinuteRows] = deque()
         self._changed = threading.Condition()  # guards the queue and the status
         self._status = StoreStatus(path)
         self._ledger = Ledger()
@@ -117,7 +117,7 @@ class Store:
 
     # The caller's side.
 
-    def put(self, minute: MinuteRows, revision: int) -> None:
+    def put(self, minute: MinuteRows) -> None:
         """Queue one minute; never raises. `minute.rows` must be a copy that nobody writes to any more."""
         rows, limits = len(minute.rows), self.limits
         with self._changed:
@@ -133,7 +133,7 @@ class Store:
                 if not self._status.trouble:
                     deadline = time.monotonic() + limits.patience_s
                 self._changed.wait(0.2)
-            self._queue.append((minute, revision))
+            self._queue.append(minute)
             self._update(queued_links=len(self._queue), queued_rows=self._status.queued_rows + rows)
             self._changed.notify_all()
 
@@ -190,29 +190,29 @@ class Store:
             self._update(closed=True)
             self._changed.notify_all()
 
-    def _next(self) -> list[tuple[MinuteRows, int]] | None:
+    def _next(self) -> list[MinuteRows] | None:
         """What to write now: minutes still in the queue, nothing after a quiet while, None at the end."""
         with self._changed:
             if not self._queue and not self._stopping:
                 self._changed.wait(self.limits.idle_s)
             if not self._queue:
                 return None if self._stopping else []
-            batch: list[tuple[MinuteRows, int]] = []
+            batch: list[MinuteRows] = []
             rows = 0
-            for minute, revision in self._queue:
+            for minute in self._queue:
                 rows += len(minute.rows)
                 if batch and rows > BATCH_ROWS:
                     break
-                batch.append((minute, revision))
+                batch.append(minute)
             return batch
 
-    def _write(self, batch: list[tuple[MinuteRows, int]]) -> None:
+    def _write(self, batch: list[MinuteRows]) -> None:
         started = time.perf_counter()
         if self._file_lost():
             raise StoreUnavailableError(
                 f"{self.path.name} was removed or replaced while open; it is started again, empty"
             )
-        new = [(minute, revision) for minute, revision in batch if not self._ledger.holds(minute.link)]
+        new = [minute for minute in batch if not self._ledger.holds(minute.link)]
         written, rows = new, 0
         if new:
             try:
@@ -220,13 +220,13 @@ class Store:
             except OutOfRangeError as error:
                 written, rows = self._insert_one_by_one(new)
                 self._note(error)
-            for minute, _ in written:
+            for minute in written:
                 self._ledger.add(minute.link)
         self._rows_since_checkpoint += rows
         with self._changed:
             for _ in batch:
                 self._queue.popleft()
-            done = {minute.link for minute, _ in written}
+            done = {minute.link for minute in written}
             self._update(
                 last_link=self._ledger.last,
                 holes=len(self._ledger.holes),
@@ -234,20 +234,19 @@ class Store:
                 rows_written=self._status.rows_written + rows,
                 links_skipped=self._status.links_skipped + len(batch) - len(new),
                 queued_links=len(self._queue),
-                queued_rows=self._status.queued_rows - sum(len(minute.rows) for minute, _ in batch),
+                queued_rows=self._status.queued_rows - sum(len(minute.rows) for minute in batch),
                 write_ms=(time.perf_counter() - started) * 1e3,
             )
-            for minute, _ in new:
+            for minute in new:
                 if minute.link not in done:
                     self._drop(minute, len(minute.rows))
             self._changed.notify_all()
         if self._rows_since_checkpoint >= self.limits.checkpoint_rows:
             self._checkpoint()
 
-    def _insert(self, batch: list[tuple[MinuteRows, int]]) -> int:
+    def _insert(self, batch: list[MinuteRows]) -> int:
         """One transaction. Rows and their digest lines appear together or not at all."""
-        minutes, revisions = [minute for minute, _ in batch], [revision for _, revision in batch]
-        rows, lines = rows_to_arrow(minutes, revisions), digests_to_arrow(minutes, revisions)
+        rows, lines = rows_to_arrow(batch), digests_to_arrow(batch)
         connection = self._connection
         assert connection is not None
         connection.begin()
@@ -257,17 +256,17 @@ class Store:
         self._protect()
         return int(rows.num_rows)
 
-    def _insert_one_by_one(self, batch: list[tuple[MinuteRows, int]]) -> tuple[list[tuple[MinuteRows, int]], int]:
+    def _insert_one_by_one(self, batch: list[MinuteRows]) -> tuple[list[MinuteRows], int]:
         """Everything but the minutes that hold a value no column can hold."""
         written, rows = [], 0
-        for entry in batch:
+        for minute in batch:
             try:
-                rows += self._insert([entry])
+                rows += self._insert([minute])
             except OutOfRangeError as error:
                 self._note(error)
                 continue
-            written.append(entry)
-            self._ledger.add(entry[0].link)
+            written.append(minute)
+            self._ledger.add(minute.link)
         return written, rows
 
     # Opening, checkpoints, and what goes wrong.

@@ -40,7 +40,12 @@ def stage_digest(rows: np.ndarray, stage: str) -> str:
 
 
 def chained(
-    link: int, rows: np.ndarray, before: str = "", venue: str = "binance_usdm", minute: int | None = None
+    link: int,
+    rows: np.ndarray,
+    before: str = "",
+    venue: str = "binance_usdm",
+    minute: int | None = None,
+    revision: int = 0,
 ) -> MinuteRows:
     """A link whose stage digests and chain follow from its rows and from the chain before."""
     digests = {stage: stage_digest(rows, stage) for stage in STAGES}
@@ -55,6 +60,7 @@ def chained(
         rows=rows,
         digests=digests,
         chain=chain,
+        revision=revision,
     )
 
 
@@ -63,10 +69,10 @@ def some_minutes(count: int, symbols: int = 3, seed: int = 7, revise: bool = Tru
     found: list[MinuteRows] = []
     minute = FIRST_MINUTE
     for link in range(count):
-        revision = revise and link % 4 == 3
+        revision = int(revise and link % 4 == 3)
         minute += 0 if revision or not link else 1
         before = found[-1].chain if found else ""
-        found.append(chained(link, some_rows(symbols, seed * 1000 + link), before, minute=minute))
+        found.append(chained(link, some_rows(symbols, seed * 1000 + link), before, minute=minute, revision=revision))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import zlib
 from contextlib import suppress
+from copy import deepcopy
 from random import Random
 
 import pytest
@@ -44,6 +45,8 @@ def live(disk: MemoryDisk, random: Random, acknowledged: list[int]) -> None:
         acknowledged.append(writer.commit())
         writer.close()
     finally:
+        if writer.durable_seq >= 0:
+            acknowledged.append(writer.durable_seq)
         writer.release()
 
 
@@ -84,6 +87,38 @@ def test_every_call_may_fail_once(how: int | str, after: str) -> None:
         assert_as_uninterrupted(disk)
     assert number > 100
     assert failed_in >= {"write", "fdatasync", "rename", "fsync_dir", "create", "open", "read", "lock"}
+
+
+@pytest.mark.parametrize("after", ["restart", "power cut"])
+@pytest.mark.parametrize("how", [errno.EIO, errno.ENOSPC, "kill"], ids=["EIO", "ENOSPC", "kill"])
+def test_every_call_of_a_recovery_may_fail_once(how: int | str, after: str) -> None:
+    # Two closed segments, an open one with whole commits behind each other, and a torn tail.
+    killed = MemoryDisk()
+    writer = opened(killed, segment_bytes=1_500)
+    for seq in range(0, 40, 2):
+        append(writer, seq, seq + 1)
+        writer.commit()
+    append(writer, 40, 44)
+    killed.only, killed.how, killed.fail_at, killed.calls = "write", "kill", 1, 0
+    with pytest.raises(Killed):
+        writer.commit()
+    killed.restart().only = None
+    assert tail(killed) > 0
+    failed_in = set()
+
+    for number in range(1, 10_000):
+        disk, acknowledged = deepcopy(killed), [39]
+        disk.fail_at, disk.how, disk.calls = number, how, 0
+        with suppress(JournalError, Killed):
+            live(disk, Random(5), acknowledged)
+        if disk.failed_in is None:
+            break
+        failed_in.add(disk.failed_in)
+        disk.restart() if after == "restart" else disk.cut_power()
+        assert_nothing_is_lost(disk, acknowledged)
+        live(disk, Random(6), acknowledged)
+        assert_as_uninterrupted(disk)
+    assert failed_in >= {"append", "truncate", "fdatasync", "read", "size", "list"}
 
 
 def test_two_hundred_kills_and_power_cuts_lose_nothing_acknowledged() -> None:
@@ -131,6 +166,38 @@ def test_a_killed_process_leaves_records_that_the_next_one_makes_durable() -> No
     disk.cut_power()
 
     assert len(read(disk)) == 10
+
+
+def test_recovery_makes_durable_even_without_room_to_seal() -> None:
+    disk = MemoryDisk(how="kill")
+    writer = opened(disk, segment_bytes=10_000)
+    append(writer, 0, 9)
+    disk.only, disk.fail_at, disk.calls = "fdatasync", 2, 0  # the one behind the blocks
+    with pytest.raises(Killed):
+        writer.commit()
+    disk.restart().capacity = 0
+
+    writer = opened(disk, segment_bytes=10_000)
+    assert (writer.unsealed, writer.durable_seq) == (1, 9)
+    disk.cut_power()
+
+    assert len(read(disk)) == 10
+
+
+def test_recovery_removes_what_never_held_a_record() -> None:
+    for call, number in (("fdatasync", 1), ("rename", 1), ("fsync_dir", 1), ("fdatasync", 2)):
+        disk = MemoryDisk(how="kill", seed=3)
+        writer = opened(disk)
+        append(writer, 0, 0)
+        disk.only, disk.fail_at, disk.calls = call, number, 0
+        with pytest.raises(Killed):
+            writer.commit()
+        disk.restart()
+        assert len(disk.entries) == 1
+        for inode in disk.entries.values():
+            del inode.data[len(inode.synced) :]  # of the record, if it was written
+        opened(disk).close()
+        assert not disk.entries
 
 
 def test_a_full_disk_stops_acknowledging_and_resumes_when_freed() -> None:

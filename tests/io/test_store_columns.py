@@ -58,9 +58,9 @@ def empty_store() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def stored(minute: Any, revision: int = 0) -> list[dict[str, Any]]:
+def stored(minute: Any) -> list[dict[str, Any]]:
     connection = empty_store()
-    incoming = rows_to_arrow([minute], [revision])  # found by DuckDB under its name
+    incoming = rows_to_arrow([minute])  # found by DuckDB under its name
     connection.execute("INSERT INTO feature_revisions SELECT * FROM incoming")
     assert incoming.num_rows
     return connection.sql("FROM feature_revisions").to_arrow_table().to_pylist()
@@ -69,7 +69,7 @@ def stored(minute: Any, revision: int = 0) -> list[dict[str, Any]]:
 def test_every_column_arrives_in_duckdb_exactly():
     minute = replace(chained(5, some_rows(4, seed=1)), scales=((0, 0), (8, 8), (2, 3), (1, 5)))
 
-    found = stored(minute, revision=2)
+    found = stored(replace(minute, revision=2))
 
     for row, scales, symbol, record in zip(minute.rows, minute.scales, minute.symbols, found, strict=True):
         assert (record["venue"], record["symbol"], record["tf"]) == ("binance_usdm", symbol, "1m")
@@ -142,7 +142,7 @@ def test_any_mantissa_at_any_scale_becomes_the_same_decimal(
         rows["quote_volume_hi"][row] = mantissa >> 64
         rows["quote_volume_lo"][row] = np.uint64(mantissa % 2**64).astype(np.int64)
 
-    found = rows_to_arrow([replace(chained(0, rows), scales=(scales, scales))], [0])
+    found = rows_to_arrow([replace(chained(0, rows), scales=(scales, scales))])
 
     assert found["open"][0].as_py() == exact(price, scales[0] + 1)
     assert found["ofi"][0].as_py() == exact(base, scales[1])
@@ -156,7 +156,7 @@ def test_a_number_too_large_for_the_column_is_refused_by_name():
     with pytest.raises(
         OutOfRangeError, match=r"taker_buy_quote_volume of S2USDT is \d+ \* 10\^-5, expected at most 22"
     ):
-        rows_to_arrow([chained(0, rows)], [0])
+        rows_to_arrow([chained(0, rows)])
 
 
 def test_a_code_without_a_name_is_refused_by_name():
@@ -164,31 +164,27 @@ def test_a_code_without_a_name_is_refused_by_name():
     rows["close_reason"][1] = 9
 
     with pytest.raises(OutOfRangeError, match="close_reason of S1USDT is 9, expected a code from 0 to 1"):
-        rows_to_arrow([chained(0, rows)], [0])
+        rows_to_arrow([chained(0, rows)])
 
 
 def test_several_minutes_give_the_rows_of_each_one_after_the_other():
-    minutes = some_minutes(3, symbols=2)
+    minutes = some_minutes(4, symbols=2)
 
-    together = rows_to_arrow(minutes, [0, 0, 1])
+    together = rows_to_arrow(minutes)
 
-    alone = [
-        row
-        for minute, rev in zip(minutes, (0, 0, 1), strict=True)
-        for row in rows_to_arrow([minute], [rev]).to_pylist()
-    ]
+    alone = [row for minute in minutes for row in rows_to_arrow([minute]).to_pylist()]
     assert together.to_pylist() == alone
     together.validate(full=True)
 
 
 def test_a_minute_without_symbols_has_no_rows():
-    assert rows_to_arrow([chained(0, np.zeros(0, ROW))], [0]).num_rows == 0
+    assert rows_to_arrow([chained(0, np.zeros(0, ROW))]).num_rows == 0
 
 
 def test_a_digest_line_holds_every_stage():
     minute = chained(3, some_rows(2, seed=8))
 
-    line = digests_to_arrow([minute], [1]).to_pylist()[0]
+    line = digests_to_arrow([replace(minute, revision=1)]).to_pylist()[0]
 
     assert dict(line.pop("stages")) == minute.digests
     assert line == {
@@ -216,7 +212,7 @@ def test_every_column_of_every_table_tells_unit_null_rule_and_source():
 
 def test_an_alias_is_the_column_it_names():
     connection = empty_store()
-    incoming = rows_to_arrow([chained(0, some_rows(3, seed=9))], [0])
+    incoming = rows_to_arrow([chained(0, some_rows(3, seed=9))])
     connection.execute("INSERT INTO feature_revisions SELECT * FROM incoming")
 
     found = connection.sql("FROM features_snapshot").to_arrow_table()

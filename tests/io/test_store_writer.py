@@ -14,7 +14,6 @@ import pytest
 
 from engine.core.effects import MinuteRows
 from engine.io import store as store_module
-from engine.io.session import Revisions
 from engine.io.store import Store, StoreLimits, StoreStatus
 from tests.io.hand_minutes import some_minutes
 
@@ -34,9 +33,9 @@ class Told:
 
 
 def write(path: Path, minutes: Sequence[MinuteRows], told: Told | None = None) -> StoreStatus:
-    store, revisions = Store(path, QUICK, told), Revisions()
+    store = Store(path, QUICK, told)
     for minute in minutes:
-        store.put(minute, revisions.of(minute))
+        store.put(minute)
     return store.close()
 
 
@@ -97,7 +96,7 @@ def test_feeding_again_fills_the_holes_of_a_file(path: Path):
 
 def test_all_files_are_private(path: Path):
     store = Store(path, QUICK)
-    store.put(some_minutes(1)[0], 0)
+    store.put(some_minutes(1)[0])
     assert store.drain()
 
     modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
@@ -115,7 +114,7 @@ def test_closing_leaves_one_compact_file(path: Path):
 def test_a_checkpoint_is_made_after_enough_rows(path: Path):
     store = Store(path, replace(QUICK, checkpoint_rows=5))
     for minute in some_minutes(4):
-        store.put(minute, 0)
+        store.put(minute)
         assert store.drain()
     grown = path.stat().st_size
     store.close()
@@ -125,7 +124,7 @@ def test_a_checkpoint_is_made_after_enough_rows(path: Path):
 
 def test_a_checkpoint_is_made_in_a_quiet_moment(path: Path):
     store = Store(path, replace(QUICK, checkpoint_s=0.0))
-    store.put(some_minutes(1)[0], 0)
+    store.put(some_minutes(1)[0])
 
     quiet = wait_for(lambda: not path.with_name("store.duckdb.wal").exists() and path.stat().st_size > 100_000)
     store.close()
@@ -137,7 +136,7 @@ def flip_a_bit_of_the_log(path: Path, minutes: Sequence[MinuteRows]) -> None:
     """What a crash leaves, file and write-ahead log, with one bit of the log wrong."""
     begun = Store(path.with_name("begun"), QUICK)
     for minute in minutes:
-        begun.put(minute, 0)
+        begun.put(minute)
     assert begun.drain()
     path.write_bytes(begun.path.read_bytes())
     log = bytearray(begun.path.with_name("begun.wal").read_bytes())
@@ -196,12 +195,12 @@ def test_a_file_of_another_layout_is_set_aside(path: Path):
 def test_a_removed_file_is_noticed_and_begun_anew(path: Path):
     minutes, told = some_minutes(4), Told()
     store = Store(path, QUICK, told)
-    store.put(minutes[0], 0)
+    store.put(minutes[0])
     assert store.drain()
 
     path.unlink()
     for minute in minutes[1:]:
-        store.put(minute, 0)
+        store.put(minute)
     status = store.close()
 
     assert told.kinds == ["store_lost", "store_trouble", "store_recovered"]
@@ -220,7 +219,7 @@ def test_rows_wait_while_another_process_holds_the_file(path: Path):
     assert holder.stdout.readline() == "held\n"
     store = Store(path, QUICK)
     for minute in some_minutes(3):
-        store.put(minute, 0)
+        store.put(minute)
     held = store.status
 
     holder.communicate("\n")
@@ -273,7 +272,7 @@ def test_a_full_disk_delays_rows_and_loses_none(path: Path, monkeypatch: pytest.
     failing(monkeypatch, lambda: full[0])
     store = Store(path, QUICK, told)
     for minute in some_minutes(5):
-        store.put(minute, 0)
+        store.put(minute)
     assert wait_for(lambda: store.status.errors > 2)
     waiting = store.status
 
@@ -292,7 +291,7 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted(path: Path, mon
     failing(monkeypatch, lambda: True)
     store = Store(path, replace(QUICK, queue_rows=7, wait=False), told)
     for minute in some_minutes(5, symbols=3):
-        store.put(minute, 0)
+        store.put(minute)
 
     status = store.close()
 
@@ -305,7 +304,7 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted(path: Path, mon
 def test_a_replay_waits_for_a_slow_disk_instead_of_dropping(path: Path):
     status_of = Store(path, replace(QUICK, queue_rows=6, wait=True))
     for minute in some_minutes(40):
-        status_of.put(minute, 0)
+        status_of.put(minute)
     status = status_of.close()
 
     assert (status.dropped_links, status.links_written) == (0, 40)
@@ -326,6 +325,6 @@ def test_a_store_that_is_closed_takes_nothing_more(path: Path):
     store = Store(path, QUICK)
     store.close()
 
-    store.put(some_minutes(1)[0], 0)
+    store.put(some_minutes(1)[0])
 
     assert store.status.dropped_links == 1
