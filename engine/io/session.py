@@ -222,7 +222,7 @@ class SessionWriter:
         status, expected = self.store.status, len(self._chains)
         if not status.rebuild and not status.trouble and status.last_link + 1 - status.holes < expected:
             detail = {"links_expected": str(expected), "links_found": str(status.last_link + 1 - status.holes)}
-            self._store_event("store_behind", detail | {"action": REBUILD})
+            self._store_event("store_behind", detail | {"action": f"records fed again fill it; if none are, {REBUILD}"})
 
     def _save_manifest(self, complete: bool, ended: int | None, store: StoreStatus | None = None) -> None:
         status = store or self.store.status
