@@ -197,7 +197,7 @@ writer = SessionWriter(Path(sys.argv[1]), origin="replay")
 for minute in minutes:
     writer.perform([minute])
     print(minute.link, flush=True)
-    time.sleep(0.001)
+    time.sleep(0.004)
 """
 
 
