@@ -300,8 +300,8 @@ class Tape(NamedTuple):
     top_quantity: np.ndarray  # (symbols, 2, TOP_LEVELS) int64
     seen_ids: np.ndarray  # (symbols, 2, dedupe) int64: trade id + 1; 0: free
     pending: np.ndarray  # PENDING (pending_diffs,)
-    pending_price: np.ndarray  # (pending_levels,) int64
-    pending_quantity: np.ndarray  # (pending_levels,) int64
+    pending_price: np.ndarray  # (1, pending_levels) int64
+    pending_quantity: np.ndarray  # (1, pending_levels) int64
     routes: np.ndarray  # ROUTE (routes,), open addressing
     operations: np.ndarray  # OPERATION (operations,)
     programs: np.ndarray  # (programs, 2) int64: first operation and one past the last
@@ -367,8 +367,8 @@ class EngineState:
             top_quantity=zeros((symbols, 2, TOP_LEVELS), np.int64),
             seen_ids=zeros((symbols, 2, limits.dedupe_ids), np.int64),
             pending=zeros(limits.pending_diffs, PENDING),
-            pending_price=zeros(limits.pending_levels, np.int64),
-            pending_quantity=zeros(limits.pending_levels, np.int64),
+            pending_price=zeros((1, limits.pending_levels), np.int64),
+            pending_quantity=zeros((1, limits.pending_levels), np.int64),
             routes=zeros(routes, ROUTE),
             frame=zeros(FRAME_SLOTS, np.int64),
             fresh=zeros(min(levels, ticks), TRADE_TICK),

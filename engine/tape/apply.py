@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.core.frame import (
     ASK, ASK_QUANTITY, ASKS, BID, BID_QUANTITY, BIDS, CORE_BOOK, CORE_QUOTE, CORE_TRADE, COUNTED, DUPLICATE, EVENT_MS,
-    FIRST_ID, IN_NO_CANDLE, KIND, KIND_DIFF, KIND_LEVELS, KIND_QUOTE, KIND_SNAPSHOT, KIND_TRADES, LAST_ID,
+    FIRST_ID, IN_NO_CANDLE, KIND, KIND_DIFF, KIND_QUOTE, KIND_TRADES, LAST_ID,
     NOT_BELIEVED, NOT_IN_CANDLES, PREVIOUS_ID, ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE, SYMBOL, TRADES, TRANSACTION_MS,
 )  # fmt: skip
 from engine.core.kernel import inlined, kernel
@@ -95,15 +95,9 @@ def compare_with_quote(book, prices, quantities):
 
 
 @inlined
-def apply_quote(tape, channel, connection, recv_ns):
-    frame = tape.frame
-    s = frame[SYMBOL]
-    symbol = tape.symbols[s]
-    if symbol.quote_channel != channel:
-        return IGNORED
-    event_ns = event_time(tape, connection, recv_ns, CORE_QUOTE)
-    if event_ns < 0:
-        return IGNORED
+def take_quote(tape, s, event_ns):
+    """One quote tick from the best bid and offer in the frame."""
+    frame, symbol = tape.frame, tape.symbols[s]
     tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
     tape.clock[CLOCK_QUOTES] += 1
     bid, bid_quantity, ask, ask_quantity = frame[BID], frame[BID_QUANTITY], frame[ASK], frame[ASK_QUANTITY]
@@ -115,7 +109,6 @@ def apply_quote(tape, channel, connection, recv_ns):
     tick.bid_quantity = bid_quantity
     tick.ask = ask
     tick.ask_quantity = ask_quantity
-    symbol.newest_book_ns = max(symbol.newest_book_ns, event_ns)
     if symbol.book_is_diff and frame[LAST_ID] >= 0:
         book = tape.books[s]
         book.quote_id = frame[LAST_ID]
@@ -126,20 +119,11 @@ def apply_quote(tape, channel, connection, recv_ns):
         if book.synced and book.last_id == book.quote_id:
             compare_with_quote(book, tape.top_price[s], tape.top_quantity[s])
     stir(tape.venues[symbol.venue], event_ns ^ s, mix(bid, 2 * ask), mix(bid_quantity, 2 * ask_quantity))
-    return APPLIED
-
-
-@inlined
-def set_side(tape, s, side, prices, quantities, first, count):
-    set_levels(
-        tape.books[s], side, prices, quantities, first, count,
-        tape.book_quantity[s, side], tape.book_bits[s, side], tape.spill_key[s, side], tape.spill_quantity[s, side],
-    )  # fmt: skip
 
 
 @inlined
 def emit_book(tape, s, event_ns, in_step):
-    """One book tick from the best levels; True unless a side of a book in step is empty."""
+    """One book tick from the best levels; True unless a side of the book is empty."""
     symbol, book = tape.symbols[s], tape.books[s]
     tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
     tape.clock[CLOCK_QUOTES] += 1
@@ -147,25 +131,24 @@ def emit_book(tape, s, event_ns, in_step):
     tick.role = ROLE_BOOK if symbol.quote_channel >= 0 else ROLE_BOTH
     tick.event_ns = event_ns
     prices, quantities = tape.top_price[s], tape.top_quantity[s]
-    if symbol.book_is_diff:
-        bids, tick.bid5, tick.bid20 = read_top(
-            book, 0, tape.book_quantity[s, 0], tape.book_bits[s, 0], tape.spill_key[s, 0], tape.spill_quantity[s, 0],
-            prices[0], quantities[0],
-        )  # fmt: skip
-        asks, tick.ask5, tick.ask20 = read_top(
-            book, 1, tape.book_quantity[s, 1], tape.book_bits[s, 1], tape.spill_key[s, 1], tape.spill_quantity[s, 1],
-            prices[1], quantities[1],
-        )  # fmt: skip
-        if in_step and book.quote_id == book.last_id:
-            compare_with_quote(book, prices, quantities)
-    else:
-        tick.bid5 = tick.bid20 = tick.ask5 = tick.ask20 = np.int64(0)
-        for i in range(TOP_LEVELS):
-            tick.bid20 += quantities[0, i]
-            tick.ask20 += quantities[1, i]
-            if i == 4:
-                tick.bid5 = tick.bid20
-                tick.ask5 = tick.ask20
+    for side in range(2):
+        if symbol.book_is_diff:
+            sum5, sum20 = read_top(
+                book, side, tape.book_quantity[s, side], tape.book_bits[s, side], tape.spill_key[s, side],
+                tape.spill_quantity[s, side], prices[side], quantities[side],
+            )  # fmt: skip
+        else:
+            sum5 = sum20 = np.int64(0)
+            for i in range(TOP_LEVELS):
+                sum20 += quantities[side, i]
+                if i < 5:
+                    sum5 = sum20
+        if side == 0:
+            tick.bid5, tick.bid20 = sum5, sum20
+        else:
+            tick.ask5, tick.ask20 = sum5, sum20
+    if symbol.book_is_diff and in_step and book.quote_id == book.last_id:
+        compare_with_quote(book, prices, quantities)
     tick.bid = prices[0, 0]
     tick.bid_quantity = quantities[0, 0]
     tick.ask = prices[1, 0]
@@ -187,7 +170,7 @@ def keep_pending(tape, s, event_ns):
     clock, frame = tape.clock, tape.frame
     line, offset = clock[CLOCK_PENDING], clock[CLOCK_PENDING_LEVELS]
     bids, asks = frame[BIDS], frame[ASKS]
-    if line == tape.pending.shape[0] or offset + bids + asks > tape.pending_price.shape[0]:
+    if line == tape.pending.shape[0] or offset + bids + asks > tape.pending_price.shape[1]:
         return
     row = tape.pending[line]
     row.symbol = s
@@ -199,11 +182,11 @@ def keep_pending(tape, s, event_ns):
     row.asks = asks
     row.offset = offset
     for i in range(bids):
-        tape.pending_price[offset + i] = tape.level_price[0, i]
-        tape.pending_quantity[offset + i] = tape.level_quantity[0, i]
+        tape.pending_price[0, offset + i] = tape.level_price[0, i]
+        tape.pending_quantity[0, offset + i] = tape.level_quantity[0, i]
     for i in range(asks):
-        tape.pending_price[offset + bids + i] = tape.level_price[1, i]
-        tape.pending_quantity[offset + bids + i] = tape.level_quantity[1, i]
+        tape.pending_price[0, offset + bids + i] = tape.level_price[1, i]
+        tape.pending_quantity[0, offset + bids + i] = tape.level_quantity[1, i]
     clock[CLOCK_PENDING] = line + 1
     clock[CLOCK_PENDING_LEVELS] = offset + bids + asks
 
@@ -238,57 +221,79 @@ def break_book(tape, s, event_ns):
 
 
 @inlined
-def apply_diff(tape, channel, connection, recv_ns):
-    frame = tape.frame
-    s = frame[SYMBOL]
-    symbol, book = tape.symbols[s], tape.books[s]
-    if symbol.book_channel != channel:
-        return IGNORED
-    event_ns = event_time(tape, connection, recv_ns, CORE_BOOK)
-    if event_ns < 0:
-        event_ns = corrected(connection, recv_ns)  # a diff may not be left out, whatever its time says
-    symbol.newest_book_ns = max(symbol.newest_book_ns, event_ns)
-    if not book.synced:
-        keep_pending(tape, s, event_ns)
-        return APPLIED
-    order = follows(symbol, book, frame[FIRST_ID], frame[LAST_ID], frame[PREVIOUS_ID])
-    if order == OLD:
-        return APPLIED
-    if order == GAP:
-        break_book(tape, s, event_ns)
-        keep_pending(tape, s, event_ns)
-        emit_book(tape, s, event_ns, False)
-        return BOOK_BROKEN
-    book.chained = 1
-    book.last_id = frame[LAST_ID]
-    set_side(tape, s, 0, tape.level_price[0], tape.level_quantity[0], 0, frame[BIDS])
-    set_side(tape, s, 1, tape.level_price[1], tape.level_quantity[1], 0, frame[ASKS])
-    if not emit_book(tape, s, event_ns, True):
-        break_book(tape, s, event_ns)
-        return BOOK_BROKEN
-    return APPLIED
+def set_sides(tape, s, prices, price_quantities, bids_at, bids, asks_at, asks):
+    """Apply absolute levels to both sides: rows [at, at + count) of a side's own row, or of one shared row."""
+    for side in range(2):
+        row = side if prices.shape[0] == 2 else 0
+        set_levels(
+            tape.books[s], side, prices[row], price_quantities[row],
+            bids_at if side == 0 else asks_at, bids if side == 0 else asks,
+            tape.book_quantity[s, side], tape.book_bits[s, side], tape.spill_key[s, side], tape.spill_quantity[s, side],
+        )  # fmt: skip
 
 
 @inlined
-def apply_levels(tape, channel, connection, recv_ns):
+def take_diff(tape, s, event_ns):
+    """A diff into its book: whether the book moved, and whether it is in step afterwards."""
+    frame, symbol, book = tape.frame, tape.symbols[s], tape.books[s]
+    if not book.synced:
+        keep_pending(tape, s, event_ns)
+        return False, False
+    order = follows(symbol, book, frame[FIRST_ID], frame[LAST_ID], frame[PREVIOUS_ID])
+    if order == OLD:
+        return False, True
+    if order == GAP:
+        keep_pending(tape, s, event_ns)
+        return True, False
+    book.chained = 1
+    book.last_id = frame[LAST_ID]
+    set_sides(tape, s, tape.level_price, tape.level_quantity, 0, frame[BIDS], 0, frame[ASKS])
+    return True, True
+
+
+@inlined
+def take_levels(tape, s):
     """A message that is the whole visible book."""
-    frame = tape.frame
-    s = frame[SYMBOL]
-    symbol, book = tape.symbols[s], tape.books[s]
-    if symbol.book_channel != channel:
-        return IGNORED
-    event_ns = event_time(tape, connection, recv_ns, CORE_BOOK)
-    if event_ns < 0:
-        return IGNORED
-    symbol.newest_book_ns = max(symbol.newest_book_ns, event_ns)
+    book = tape.books[s]
     book.synced = 1
     book.broken = 0
     for side in range(2):
-        count = frame[BIDS + side]
+        count = tape.frame[BIDS + side]
         for i in range(TOP_LEVELS):
             tape.top_price[s, side, i] = tape.level_price[side, i] if i < count else 0
             tape.top_quantity[s, side, i] = tape.level_quantity[side, i] if i < count else 0
-    emit_book(tape, s, event_ns, True)
+
+
+@inlined
+def apply_frame(tape, channel, connection, recv_ns):
+    """Apply the frame in hand, by its kind; a channel that its symbol does not use is ignored."""
+    frame, kind = tape.frame, tape.frame[KIND]
+    if kind == KIND_TRADES:
+        return apply_trades(tape, channel, connection, recv_ns)
+    s = frame[SYMBOL]
+    symbol = tape.symbols[s]
+    if channel != (symbol.quote_channel if kind == KIND_QUOTE else symbol.book_channel):
+        return IGNORED
+    event_ns = event_time(tape, connection, recv_ns, CORE_QUOTE if kind == KIND_QUOTE else CORE_BOOK)
+    if event_ns < 0:
+        if kind != KIND_DIFF:
+            return IGNORED
+        event_ns = corrected(connection, recv_ns)  # a diff may not be left out, whatever its time says
+    symbol.newest_book_ns = max(symbol.newest_book_ns, event_ns)
+    if kind == KIND_QUOTE:
+        take_quote(tape, s, event_ns)
+        return APPLIED
+    in_step = True
+    if kind == KIND_DIFF:
+        moved, in_step = take_diff(tape, s, event_ns)
+        if not moved:
+            return APPLIED
+    else:
+        take_levels(tape, s)
+    full = emit_book(tape, s, event_ns, in_step)
+    if symbol.book_is_diff and not (in_step and full):
+        break_book(tape, s, event_ns)
+        return BOOK_BROKEN
     return APPLIED
 
 
@@ -307,9 +312,9 @@ def compact_pending(tape, s):
         clock[CLOCK_PENDING_LEVELS] = 0
 
 
-@inlined
-def apply_snapshot(tape, connection, recv_ns):
-    """A REST snapshot: the book begins anew from it, then takes the diffs that were kept."""
+@kernel
+def apply_snapshot(tape, c, recv_ns):
+    """A REST snapshot in hand: the book begins anew from it, then takes the diffs that were kept."""
     frame = tape.frame
     s = frame[SYMBOL]
     symbol, book = tape.symbols[s], tape.books[s]
@@ -317,60 +322,40 @@ def apply_snapshot(tape, connection, recv_ns):
         return IGNORED
     if book.synced and frame[LAST_ID] <= book.last_id:
         return APPLIED
-    event_ns = corrected(connection, recv_ns)
+    event_ns = corrected(tape.connections[c], recv_ns)
     for side in range(2):
         best = tape.level_price[side, 0]
         clear(
             book, side, best if side == 0 else -best,
             tape.book_quantity[s, side], tape.book_bits[s, side], tape.spill_key[s, side], tape.spill_quantity[s, side],
         )  # fmt: skip
-        set_side(tape, s, side, tape.level_price[side], tape.level_quantity[side], 0, frame[BIDS + side])
+    set_sides(tape, s, tape.level_price, tape.level_quantity, 0, frame[BIDS], 0, frame[ASKS])
     book.synced = 1
     book.chained = 0
     book.last_id = frame[LAST_ID]
-    outcome = BOOK_MENDED
+    in_step = True
     for line in range(tape.clock[CLOCK_PENDING]):
         row = tape.pending[line]
         if row.symbol != s:
             continue
         order = follows(symbol, book, row.first_id, row.last_id, row.previous_id)
         if order == GAP:
-            outcome = BOOK_BROKEN
+            in_step = False
             break
         if order == NEXT:
             book.chained = 1
             book.last_id = row.last_id
-            set_side(tape, s, 0, tape.pending_price, tape.pending_quantity, row.offset, row.bids)
-            set_side(tape, s, 1, tape.pending_price, tape.pending_quantity, row.offset + row.bids, row.asks)
-    if outcome == BOOK_BROKEN:
-        break_book(tape, s, event_ns)
-        emit_book(tape, s, event_ns, False)
-        return outcome
-    compact_pending(tape, s)
-    if book.broken:
-        set_mark(tape.marks, s, event_ns // NS_PER_MINUTE, BOOK_GAP)
-        book.broken = 0
-    if not emit_book(tape, s, event_ns, True):
-        break_book(tape, s, event_ns)
-        return BOOK_BROKEN
-    return outcome
-
-
-@inlined
-def apply_frame(tape, channel, connection, recv_ns):
-    """Apply the frame in hand, by its kind."""
-    kind = tape.frame[KIND]
-    if kind == KIND_QUOTE:
-        return apply_quote(tape, channel, connection, recv_ns)
-    if kind == KIND_TRADES:
-        return apply_trades(tape, channel, connection, recv_ns)
-    if kind == KIND_DIFF:
-        return apply_diff(tape, channel, connection, recv_ns)
-    if kind == KIND_LEVELS:
-        return apply_levels(tape, channel, connection, recv_ns)
-    if kind == KIND_SNAPSHOT:
-        return apply_snapshot(tape, connection, recv_ns)
-    return IGNORED
+            set_sides(tape, s, tape.pending_price, tape.pending_quantity, row.offset, row.bids, row.offset + row.bids, row.asks)
+    if in_step:
+        compact_pending(tape, s)
+        if book.broken:
+            set_mark(tape.marks, s, event_ns // NS_PER_MINUTE, BOOK_GAP)
+            book.broken = 0
+    full = emit_book(tape, s, event_ns, in_step)
+    if in_step and full:
+        return BOOK_MENDED
+    break_book(tape, s, event_ns)
+    return BOOK_BROKEN
 
 
 @kernel

@@ -127,7 +127,7 @@ def set_levels(book, side, prices, price_quantities, first, count, window, bits,
 
 @inlined
 def read_top(book, side, window, bits, keys, quantities, prices_out, quantities_out):
-    """Write the best TOP_LEVELS of one side, best first: (levels, quantity of 5, quantity of all of them)."""
+    """Write the best TOP_LEVELS of one side, best first: quantity of 5, quantity of all of them."""
     size = window.shape[0]
     word = book.top_word[side]
     while word >= 0 and bits[word] == 0:
@@ -170,7 +170,7 @@ def read_top(book, side, window, bits, keys, quantities, prices_out, quantities_
     for i in range(count, TOP_LEVELS):
         prices_out[i] = 0
         quantities_out[i] = 0
-    return count, sum5, total
+    return sum5, total
 
 
 @kernel

@@ -18,7 +18,7 @@ from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import Reason
 from engine.core.state import CLOCK_SEQ, CLOCK_TICKED, Tape
-from engine.tape.apply import BOOK_BROKEN, apply_slowly
+from engine.tape.apply import BOOK_BROKEN, apply_slowly, apply_snapshot
 from engine.tape.dialect import Dialect
 from engine.tape.message import (
     Candle, Context, Diff, Ignored, Levels, Liquidation, Malformed, Message, Quote, Snapshot, Trade, mantissa,
@@ -75,7 +75,10 @@ def _apply(
     broke = False
     for symbol, group in _groups(core):
         fill(tape, symbol, group)
-        outcome = apply_slowly(tape, dialect.channel_index(channel), source, record.recv_ns)
+        if tape.frame[slot.KIND] == slot.KIND_SNAPSHOT:
+            outcome = apply_snapshot(tape, source, record.recv_ns)
+        else:
+            outcome = apply_slowly(tape, dialect.channel_index(channel), source, record.recv_ns)
         broke |= outcome == BOOK_BROKEN
     return context, broke
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.core.frame import KIND, KIND_TRADES, TRADES
-from engine.core.kernel import inlined, kernel
+from engine.core.kernel import kernel
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.records import HEADER_BYTES, RecordKind
 from engine.core.state import (
@@ -14,7 +14,7 @@ from engine.core.state import (
 from engine.core.words import load16, load32, load64
 from engine.tape.apply import BOOK_BROKEN, apply_frame
 from engine.tape.scan import scan
-from engine.tape.watermark import NOTHING, due
+from engine.tape.watermark import anything_due
 
 # Why the kernel came back, and what the second value says.
 END = 0  # the batch is read
@@ -29,17 +29,6 @@ FRAME, TICK = int(RecordKind.FRAME), int(RecordKind.TICK)
 QUOTES_PER_FRAME = 2
 
 
-@inlined
-def anything_due(tape):
-    """venue * 8 + what of the first venue with something to do, else 0."""
-    for v in range(tape.venues.shape[0]):
-        if tape.venues[v].dialect >= 0:
-            what = due(tape, v)
-            if what != NOTHING:
-                return v * 8 + what
-    return 0
-
-
 @kernel
 def read(tape, buffer, position, end):
     """Read records from `position`: (position behind the last one read, why it stopped, detail).
@@ -52,7 +41,7 @@ def read(tape, buffer, position, end):
         if tape.connections[c].first_event == 2:
             tape.connections[c].first_event = 0
             return position, FIRST_EVENT, c
-    what = anything_due(tape)
+    what = anything_due(clock, tape.settings, tape.venues, tape.connections)
     if what:
         return position, DUE, what
     while position < end:
@@ -88,7 +77,7 @@ def read(tape, buffer, position, end):
                 return position, FIRST_EVENT, source
             boundary_ns = (venue.open_minute + 1) * NS_PER_MINUTE
             if connection.event_ns_max - connection.lateness_ns >= boundary_ns:
-                what = anything_due(tape)
+                what = anything_due(clock, tape.settings, tape.venues, tape.connections)
                 if what:
                     return position, DUE, what
         elif kind == TICK:
@@ -96,7 +85,7 @@ def read(tape, buffer, position, end):
             clock[CLOCK_TICKED] = 1
             clock[CLOCK_NOW] = recv_ns
             position = behind
-            what = anything_due(tape)
+            what = anything_due(clock, tape.settings, tape.venues, tape.connections)
             if what:
                 return position, DUE, what
         else:

@@ -100,11 +100,11 @@ def adapt_lateness(connection, lateness_min_ns, lateness_max_ns):
 
 
 @inlined
-def venue_offset(tape, v):
+def venue_offset(connections, v):
     """Clock offset of a venue: the least of its live connections; NULL while unknown."""
     least = np.int64(NULL)
-    for c in range(tape.connections.shape[0]):
-        connection = tape.connections[c]
+    for c in range(connections.shape[0]):
+        connection = connections[c]
         if connection.venue == v and connection.live:
             offset = offset_of(connection)
             if offset != NULL and (least == NULL or offset < least):
@@ -113,11 +113,11 @@ def venue_offset(tape, v):
 
 
 @inlined
-def passed(tape, v, boundary_ns):
+def passed(connections, v, boundary_ns):
     """Whether every live voting connection of the venue has reached `boundary_ns`; False if none votes."""
     voters = 0
-    for c in range(tape.connections.shape[0]):
-        connection = tape.connections[c]
+    for c in range(connections.shape[0]):
+        connection = connections[c]
         if connection.venue == v and connection.live and connection.votes:
             if connection.event_ns_max - connection.lateness_ns < boundary_ns:
                 return False
@@ -126,29 +126,40 @@ def passed(tape, v, boundary_ns):
 
 
 @inlined
-def due(tape, v):
+def due(clock, settings, venues, connections, v):
     """What venue `v` has to do before the next record is read: one of the codes above."""
-    venue = tape.venues[v]
+    venue = venues[v]
     minute = venue.open_minute
-    now_ns = tape.clock[CLOCK_NOW]
+    now_ns = clock[CLOCK_NOW]
     if minute < 0:
-        if venue.subscribed_ns < 0 or now_ns < venue.subscribed_ns + tape.settings[SET_WATERMARK]:
+        if venue.subscribed_ns < 0 or now_ns < venue.subscribed_ns + settings[SET_WATERMARK]:
             return NOTHING
         venue.open_minute = now_ns // NS_PER_MINUTE  # a silent venue has minutes too
         return NOTHING
-    offset = venue_offset(tape, v)
+    offset = venue_offset(connections, v)
     if offset == NULL:
         offset = venue.closed_skew_ns if venue.closed_skew_ns != NULL else np.int64(0)
     venue_now_ns = now_ns - offset
     boundary_ns = (minute + 1) * NS_PER_MINUTE
-    ticked = tape.clock[CLOCK_TICKED] == 1
+    ticked = clock[CLOCK_TICKED] == 1
     if venue.grace_open and ticked:
         if venue.dirty:
             return REVISE
-        if venue_now_ns >= boundary_ns - NS_PER_MINUTE + tape.settings[SET_GRACE]:
+        if venue_now_ns >= boundary_ns - NS_PER_MINUTE + settings[SET_GRACE]:
             return END_GRACE
-    if passed(tape, v, boundary_ns):
+    if passed(connections, v, boundary_ns):
         return CLOSE_BY_EVENT
-    if ticked and venue_now_ns >= boundary_ns + tape.settings[SET_WATERMARK]:
+    if ticked and venue_now_ns >= boundary_ns + settings[SET_WATERMARK]:
         return CLOSE_BY_TIMEOUT
     return NOTHING
+
+
+@kernel
+def anything_due(clock, settings, venues, connections):
+    """venue * 8 + what of the first venue with something to do, else 0."""
+    for v in range(venues.shape[0]):
+        if venues[v].dialect >= 0:
+            what = due(clock, settings, venues, connections, v)
+            if what != NOTHING:
+                return v * 8 + what
+    return 0
