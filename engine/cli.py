@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import click
 
-from engine.commands import config, terminal, version
+from engine.commands import config, data, demo, describe, replay, terminal, version
 
 VERBS: tuple[click.Command, ...] = (
+    demo.demo,
+    replay.replay,
+    data.verify,
+    data.diff,
+    data.sql,
+    data.export,
+    data.store,
+    data.journal,
+    describe.describe,
     config.config,
     version.version,
 )

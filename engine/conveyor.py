@@ -17,13 +17,23 @@ from engine.core.records import Record, RecordBatch, RecordKind, decode_at
 from engine.core.registry import Registry
 from engine.core.schema import NULL, CloseReason, Reason
 from engine.core.state import (
-    CLOCK_LEDGER, CLOCK_NOW, CLOCK_SEQ, CLOCK_TICKED, SET_FUTURE, SET_GRACE, SET_LATENESS_MAX, SET_LATENESS_MIN,
-    SET_LATENESS_START, SET_SETTLE, SET_WATERMARK, EngineState,
+    CLOCK_LEDGER,
+    CLOCK_NOW,
+    CLOCK_SEQ,
+    CLOCK_TICKED,
+    SET_FUTURE,
+    SET_GRACE,
+    SET_LATENESS_MAX,
+    SET_LATENESS_MIN,
+    SET_LATENESS_START,
+    SET_SETTLE,
+    SET_WATERMARK,
+    EngineState,
 )  # fmt: skip
 from engine.quality import stage as quality
 from engine.tape import control, slow
 from engine.tape import stage as tape
-from engine.tape.message import Candle, Context, Malformed, mantissa
+from engine.tape.message import Candle, Context, MalformedError, mantissa
 from engine.tape.template import compile_dialects
 from engine.tape.venues import VENUES
 from engine.tape.watermark import CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, END_GRACE, REVISE, adapt_lateness
@@ -40,7 +50,9 @@ class Conveyor:
         self.registry = Registry()
         self.link = 0
         self.chain = GENESIS
-        self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, as long as it may be revised
+        self.revisions: dict[
+            tuple[int, int], int
+        ] = {}  # (venue, minute) -> newest revision, as long as it may be revised
 
     # ---- records ----
 
@@ -59,7 +71,7 @@ class Conveyor:
             if stop == tape.END:
                 return effects
             if stop == tape.DUE:
-                self._attend(*divmod(detail, 8), effects)
+                self._attend(detail // 8, detail % 8, effects)
             elif stop == tape.FIRST_EVENT:
                 effects += control.first_event(self._tape, self.registry, detail)
             elif stop == tape.BOOK:
@@ -72,8 +84,8 @@ class Conveyor:
     def _begin(self, record: Record) -> None:
         if record.kind != RecordKind.CONFIG:
             raise ConfigError(
-                f"journal: the first record (seq {record.seq}) is of kind {record.kind}, expected the configuration epoch; "
-                "replay the journal from its first segment or from a state snapshot"
+                f"journal: the first record (seq {record.seq}) is of kind {record.kind}, expected the configuration "
+                "epoch; replay the journal from its first segment or from a state snapshot"
             )
         self.configure(Core.decode(record.payload))
         self._tape.clock[CLOCK_SEQ] = record.seq
@@ -84,7 +96,9 @@ class Conveyor:
             dialects = [(d.head, [channel.name for channel in d.channels], d.templates) for d in VENUES]
             self.state = EngineState(core.limits, compile_dialects(dialects))
         elif core.limits != self.core.limits:
-            raise ConfigError("core.limits changed inside a session; limits are fixed when it starts: begin a new session")
+            raise ConfigError(
+                "core.limits changed inside a session; limits are fixed when it starts: begin a new session"
+            )
         self.core = core
         closing, settings = core.closing, self.state.tape.settings
         for place, ms in (
@@ -116,7 +130,9 @@ class Conveyor:
         """The answer to a REST request, or its failure; source is the connection it was made for."""
         head, _, body = record.payload.partition(b"\n")
         request, _, symbol = head.decode("ascii", "replace").partition(" ")
-        venue = int(self._tape.connections[record.source]["venue"]) if record.source < len(self._tape.connections) else -1
+        venue = (
+            int(self._tape.connections[record.source]["venue"]) if record.source < len(self._tape.connections) else -1
+        )
         if venue < 0 or record.kind == RecordKind.REST_ERROR:
             detail = {"request": request, "body": body[:200].decode("utf-8", "replace")}
             kind = "request_failed" if venue >= 0 else "unknown_connection"
@@ -148,7 +164,7 @@ class Conveyor:
             else:
                 try:
                     quantity = mantissa(message.quantity, int(self._tape.symbols[symbol]["quantity_decimals"]))
-                except Malformed as error:
+                except MalformedError as error:
                     detail = {"connection": record.source, "reason": error.reason}
                     effects.append(Event(record.seq, recv_ns, "malformed_frame", "", message.symbol, detail))
                     continue
@@ -256,7 +272,7 @@ class Conveyor:
         self._tape.venues[venue]["grace_open"] = 0
 
     def _lower_late(self, effects: list[Effect]) -> None:
-        """Trades that came after grace: their minute keeps its values and loses its status, if it is still remembered."""
+        """Trades after grace: their minute keeps its values and loses its status, if it is still remembered."""
         belt, sums = self._tape, self._bars
         lines = sums.ledger[: belt.clock[CLOCK_LEDGER]].copy()
         belt.clock[CLOCK_LEDGER] = 0
@@ -298,7 +314,11 @@ class Conveyor:
         name = self.registry.venues[venue]
         instruments = [self.registry.instruments[s] for s in members]
         symbols = tuple(instrument.symbol for instrument in instruments)
-        written = {"tape": tape.close(self._tape, venue), "bars": row_words("bars", rows), "quality": row_words("quality", rows)}
+        written = {
+            "tape": tape.close(self._tape, venue),
+            "bars": row_words("bars", rows),
+            "quality": row_words("quality", rows),
+        }
         digests = {stage: stage_digest(stage, name, minute, revision, symbols, written[stage]) for stage in STAGES}
         self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
         scales = tuple((instrument.price_decimals, instrument.quantity_decimals) for instrument in instruments)

@@ -23,8 +23,7 @@ def _slot(bars: Bars, symbol: int, minute: int, open_minute: int) -> Any:
 def add_context(bars: Bars, symbol: int, open_minute: int, time_ns: int, values: Any) -> None:
     """Take in open interest, mark, index and funding; None leaves what was known. time_ns: on the venue's clock."""
     now = bars.context_now[symbol]
-    for name in ("mark", "index", "funding"):
-        value = getattr(values, name)
+    for name, value in (("mark", values.mark_price), ("index", values.index_price), ("funding", values.funding)):
         if value is not None:
             now[name] = value
     interest = values.open_interest

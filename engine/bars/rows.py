@@ -149,8 +149,6 @@ def write_rows(members, minute, alive_ns, symbols, trades, quotes, depths, conte
         row.book_staleness_ms = age_ms(boundary_ns, proof)
 
 
-
-
 @kernel
 def rewrite_trades(members, minute, symbols, trades, rows):
     """Write the trade columns anew into rows that already hold the rest: late trades touch nothing else."""

@@ -33,7 +33,8 @@ class Closing(NamedTuple):
     """What the tape and the clock say of a minute that closes.
 
     alive_ns: (symbols,) newest frame of any connection that carries the symbol, on the venue's clock; -1: none.
-    skew_ms: clock offset or NULL; lateness_ms: of the slowest voting connection; wait_ms: closing record - boundary - skew.
+    skew_ms: clock offset or NULL. lateness_ms: of the slowest voting connection. wait_ms: closing record - boundary -
+    skew.
     """
 
     alive_ns: np.ndarray
@@ -71,6 +72,6 @@ def _conserve(bars: Bars, members: np.ndarray, minute: int) -> None:
     lost = np.flatnonzero(sums["received"] != counted)
     if lost.size:
         raise InvariantError(
-            f"bars: minute {label(minute)}, symbol index {members[lost[0]]}: received {sums['received'][lost[0]]} trades, "
-            f"accounted for {counted[lost[0]]}; stop publishing, keep the journal and report it with this minute"
+            f"bars: minute {label(minute)}, symbol index {members[lost[0]]}: received {sums['received'][lost[0]]} "
+            f"trades, accounted for {counted[lost[0]]}; stop publishing, keep the journal and report it"
         )

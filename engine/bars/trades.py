@@ -86,7 +86,12 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
         late = minute < opened
         if tick.flag != COUNTED:
             # Whatever is not counted is accounted for where it was seen, unless its own minute can still take it.
-            if minute < opened - 1 or minute > opened + 1 or (late and not venue.grace_open) or tick.flag == NOT_BELIEVED:
+            if (
+                minute < opened - 1
+                or minute > opened + 1
+                or (late and not venue.grace_open)
+                or tick.flag == NOT_BELIEVED
+            ):
                 minute = opened
         elif late and not (minute == opened - 1 and venue.grace_open):
             enter_late(ledger, clock, s, minute)

@@ -1,4 +1,4 @@
-"""Digests: one per stage and minute, chained, so that two runs are compared by one value and a difference has a place."""
+"""Digests: one per stage and minute, chained, so that two runs compare by one value and a difference has a place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GENESIS = hashlib.sha256(b"conveyor").hexdigest()
 
 
 def make_canonical(rows: np.ndarray) -> None:
-    """In place: one bit pattern for every null real, +0.0 for both zeros. Every row passes here before anyone reads it."""
+    """In place: one bit pattern for every null real, +0.0 for both zeros. Every row passes here before it is read."""
     words = rows.view(np.int64).reshape(len(rows), len(NAMES))
     reals = words[:, REAL_INDEX].view(np.float64)
     reals += 0.0

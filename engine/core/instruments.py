@@ -14,7 +14,7 @@ class Instrument:
     """One tradable symbol of one venue, as journaled.
 
     price_decimals, quantity_decimals: every price and quantity times ten to this power is a whole number (0 to 8).
-    inverse: quantity counts contracts of `contract_size` quote units each (COIN-M); otherwise quantity is in base units.
+    inverse: quantity counts contracts of `contract_size` quote units each (COIN-M); otherwise it is in base units.
     assumed: the scales were not told by the venue but taken from defaults or from the capture itself.
     """
 
@@ -31,7 +31,8 @@ class Instrument:
         for name in ("price_decimals", "quantity_decimals"):
             if not 0 <= getattr(self, name) <= 8:
                 raise ConfigError(
-                    f"instrument {self.venue} {self.symbol}: {name} is {getattr(self, name)}, expected 0 to 8; correct the instrument record"
+                    f"instrument {self.venue} {self.symbol}: {name} is {getattr(self, name)}, expected 0 to 8; "
+                    "correct the instrument record"
                 )
         if not (0 < len(self.symbol) <= 32 and self.symbol.isascii()):
             raise ConfigError(f"instrument {self.venue}: symbol {self.symbol!r}, expected 1 to 32 ASCII characters")

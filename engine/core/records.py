@@ -26,7 +26,9 @@ class RecordKind(IntEnum):
     CONNECTION = 3  # JSON {"venue", "state": "up"|"down", "reason"}; source = connection id
     SUBSCRIPTION = 4  # JSON {"venue", "channels": [{"channel", "symbol"}, ...]}; replaces the connection's earlier list
     FRAME = 5  # raw bytes of one WebSocket message; source = connection id
-    REST = 6  # b"<request> <symbol>\n" + raw body of a REST answer, e.g. b"depth BTCUSDT\n{...}"; source = connection id
+    REST = (
+        6  # b"<request> <symbol>\n" + raw body of a REST answer, e.g. b"depth BTCUSDT\n{...}"; source = connection id
+    )
     REST_ERROR = 7  # b"<request> <symbol>\n" + what went wrong
     TICK = 8  # empty payload: the journaled clock, at least five a second; source 0
 

@@ -11,8 +11,8 @@ class ColumnRing:
     """The last `minutes` rows of every symbol, by column.
 
     A minute stands at `minute % minutes` and again `minutes` further on, so that a window of any length up to `minutes`
-    is contiguous, wherever it ends. Shape of a column is (2 * minutes, symbols): a kernel that walks a window forwards in
-    time reads whole rows of symbols, and sums each symbol in the same order on every machine.
+    is contiguous, wherever it ends. Shape of a column is (2 * minutes, symbols): a kernel that walks a window forwards
+    in time reads whole rows of symbols, and sums each symbol in the same order on every machine.
     Minutes that were never put hold the null of their column.
     """
 

@@ -77,7 +77,9 @@ class Reason(IntFlag):
     NO_TRADES = 1 << 17  # -: a quiet minute; prices are mids
     BOOK_SLOW = 1 << 18  # -: book staleness between 1,500 and 3,000 ms
     RECOVERED = 1 << 19  # -: late trades within grace were merged in this revision
-    FEED_ABSENT = 1 << 20  # -: an optional channel (open interest, index, depth) is not configured; its columns are null
+    FEED_ABSENT = (
+        1 << 20
+    )  # -: an optional channel (open interest, index, depth) is not configured; its columns are null
     CANDLE_EQUAL = 1 << 21  # -: the venue's own closed candle equals this row in every column
 
 

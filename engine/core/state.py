@@ -65,7 +65,7 @@ CONNECTION = _layout("connection", f"""
     ignored           frames with nothing for a minute row (acks, pongs, other channels)
     malformed         frames that could not be read
     future            messages not believed because of their time
-    disorder[{3 * DISORDER_BINS}]     histogram of disorder per core channel (trade, quote, book), {DISORDER_BINS} bins of 10 ms
+    disorder[{3 * DISORDER_BINS}]     disorder per core channel (trade, quote, book), {DISORDER_BINS} bins of 10 ms
 """)  # fmt: skip
 
 SYMBOL = _layout("symbol", """
@@ -331,10 +331,13 @@ class Bars(NamedTuple):
 
 
 # Places in Tape.clock.
-CLOCK_NOW, CLOCK_SEQ, CLOCK_TRADES, CLOCK_QUOTES, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_LEDGER, CLOCK_TICKED = range(8)
+CLOCK_NOW, CLOCK_SEQ, CLOCK_TRADES, CLOCK_QUOTES, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_LEDGER, CLOCK_TICKED = (
+    range(8)
+)
 CLOCK_MEANING = (
     "receive time of the newest TICK; -1 before", "seq of the newest record", "trade ticks waiting for the bar stage",
-    "quote ticks waiting", "pending diffs", "pending levels", "late-ledger lines waiting", "1 if the newest record was a TICK",
+    "quote ticks waiting", "pending diffs", "pending levels", "late-ledger lines waiting",
+    "1 if the newest record was a TICK",
 )  # fmt: skip
 LEDGER_LINES = 1024
 
@@ -349,7 +352,7 @@ class EngineState:
         """limits: config.schema.Limits; programs: operations, programs and channels of every dialect."""
         symbols, ticks, levels = limits.symbols_max, limits.ticks_per_batch, limits.levels_per_frame
         window = limits.book_window_ticks
-        routes = 1 << (16 * symbols + 64).bit_length()
+        routes = 1 << (64 * symbols).bit_length()  # at most 28 names a symbol: it never fills
         zeros = np.zeros
         self.tape = Tape(
             clock=zeros(8, np.int64),

@@ -27,7 +27,7 @@ def _unsigned(value: int) -> int:
     return int(value) & ((1 << 64) - 1)
 
 
-if numba.config.DISABLE_JIT:
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     def _bytes(address: int, count: int) -> bytes:
         return ctypes.string_at(int(address), count)

@@ -5,16 +5,45 @@ from __future__ import annotations
 import numpy as np
 
 from engine.core.frame import (
-    ASK, ASK_QUANTITY, ASKS, BID, BID_QUANTITY, BIDS, CORE_BOOK, CORE_QUOTE, CORE_TRADE, COUNTED, DUPLICATE, EVENT_MS,
-    FIRST_ID, IN_NO_CANDLE, KIND, KIND_DIFF, KIND_QUOTE, KIND_TRADES, LAST_ID,
-    NOT_BELIEVED, NOT_IN_CANDLES, PREVIOUS_ID, ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE, SYMBOL, TRADES, TRANSACTION_MS,
+    ASK,
+    ASK_QUANTITY,
+    ASKS,
+    BID,
+    BID_QUANTITY,
+    BIDS,
+    CORE_BOOK,
+    CORE_QUOTE,
+    CORE_TRADE,
+    COUNTED,
+    DUPLICATE,
+    EVENT_MS,
+    FIRST_ID,
+    IN_NO_CANDLE,
+    KIND,
+    KIND_DIFF,
+    KIND_QUOTE,
+    KIND_TRADES,
+    LAST_ID,
+    NOT_BELIEVED,
+    NOT_IN_CANDLES,
+    PREVIOUS_ID,
+    ROLE_BOOK,
+    ROLE_BOTH,
+    ROLE_QUOTE,
+    SYMBOL,
+    TRADES,
+    TRANSACTION_MS,
 )  # fmt: skip
 from engine.core.kernel import inlined, kernel
 from engine.core.marks import set_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.schema import Reason
 from engine.core.state import (
-    CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_QUOTES, CLOCK_TRADES, TOP_LEVELS,
+    CLOCK_PENDING,
+    CLOCK_PENDING_LEVELS,
+    CLOCK_QUOTES,
+    CLOCK_TRADES,
+    TOP_LEVELS,
 )  # fmt: skip
 from engine.core.words import mix, shift_right
 from engine.tape.book import clear, read_top, set_levels
@@ -28,7 +57,9 @@ BOOK_GAP = int(Reason.BOOK_GAP)
 @inlined
 def stir(venue, first, second, third):
     """Fold three words into the venue's running digest; a change of any single one changes it."""
-    venue.mix = mix(venue.mix ^ shift_right(venue.mix, 29), first) + mix(second, 0) + shift_right(mix(third, 1), 1) + third
+    venue.mix = (
+        mix(venue.mix ^ shift_right(venue.mix, 29), first) + mix(second, 0) + shift_right(mix(third, 1), 1) + third
+    )
 
 
 @inlined
@@ -166,7 +197,7 @@ def emit_book(tape, s, event_ns, in_step):
 
 @inlined
 def keep_pending(tape, s, event_ns):
-    """Keep a diff until its snapshot comes. When the pool is full the diff is lost, and its snapshot will not fit on."""
+    """Keep a diff until its snapshot comes. In a full pool the diff is lost, and its snapshot will not fit on."""
     clock, frame = tape.clock, tape.frame
     line, offset = clock[CLOCK_PENDING], clock[CLOCK_PENDING_LEVELS]
     bids, asks = frame[BIDS], frame[ASKS]
@@ -345,7 +376,16 @@ def apply_snapshot(tape, c, recv_ns):
         if order == NEXT:
             book.chained = 1
             book.last_id = row.last_id
-            set_sides(tape, s, tape.pending_price, tape.pending_quantity, row.offset, row.bids, row.offset + row.bids, row.asks)
+            set_sides(
+                tape,
+                s,
+                tape.pending_price,
+                tape.pending_quantity,
+                row.offset,
+                row.bids,
+                row.offset + row.bids,
+                row.asks,
+            )
     if in_step:
         compact_pending(tape, s)
         if book.broken:

@@ -1,8 +1,8 @@
 """Exact order books from absolute quantities per price.
 
 A side is kept by key, key = price for bids and -price for asks, so that the best level always has the largest key. The
-keys near the best stand in a dense window of one cell per tick, with a bitmap of the cells in use; every lower key is in
-the spill, an ascending list. No key is ever above the window: the window moves up first. Measured best of five
+keys near the best stand in a dense window of one cell per tick, with a bitmap of the cells in use; every lower key is
+in the spill, an ascending list. No key is ever above the window: the window moves up first. Measured best of five
 structures on recorded diffs: 0.4 us per diff with the best 20 levels, against 2.6 us for a sorted array.
 """
 
@@ -57,7 +57,7 @@ def spill_put(keys, quantities, book, side, key, quantity):
 
 @kernel
 def move_window(book, side, new_base, window, bits, keys, quantities):
-    """Let the window begin at `new_base`; levels that leave it go to the spill, levels it now covers come from there."""
+    """Let the window begin at `new_base`; levels that leave it go to the spill, levels it covers come from there."""
     size = window.shape[0]
     shift = new_base - book.base[side]
     if shift > 0:
@@ -207,3 +207,9 @@ def levels_of(book, side, window, bits, keys, quantities, prices_out, quantities
             quantities_out[count] = window[cell]
             count += 1
     return count
+
+
+@kernel
+def set_levels_of_side(book, side, levels, window, bits, keys, quantities):
+    """Put the levels of `levels_of`, (2, levels), into a cleared side."""
+    set_levels(book, side, levels[0], levels[1], 0, levels.shape[1], window, bits, keys, quantities)

@@ -49,7 +49,10 @@ def add_instrument(tape: Tape, registry: Registry, record: Record) -> list[Effec
     known = registry.symbol(instrument.venue, instrument.symbol)
     if known >= 0:
         before = registry.instruments[known]
-        if (before.price_decimals, before.quantity_decimals) != (instrument.price_decimals, instrument.quantity_decimals):
+        if (before.price_decimals, before.quantity_decimals) != (
+            instrument.price_decimals,
+            instrument.quantity_decimals,
+        ):
             raise ConfigError(
                 f"instrument {instrument.venue} {instrument.symbol}: scales changed from {before.price_decimals},"
                 f"{before.quantity_decimals} to {instrument.price_decimals},{instrument.quantity_decimals} at seq "
@@ -58,7 +61,9 @@ def add_instrument(tape: Tape, registry: Registry, record: Record) -> list[Effec
         return []
     index = len(registry.instruments)
     if index == len(tape.symbols):
-        raise ConfigError(f"instrument {instrument.symbol}: limit symbols_max = {index} reached; raise core.limits.symbols_max")
+        raise ConfigError(
+            f"instrument {instrument.symbol}: limit symbols_max = {index} reached; raise core.limits.symbols_max"
+        )
     registry.instruments.append(instrument)
     symbol = tape.symbols[index]
     symbol["venue"] = venue
@@ -81,7 +86,9 @@ def turn_connection(tape: Tape, registry: Registry, record: Record) -> list[Effe
     data = orjson.loads(record.payload)
     c = record.source
     if c >= len(tape.connections):
-        raise ConfigError(f"connection {c}: limit connections_max = {len(tape.connections)}; raise core.limits.connections_max")
+        raise ConfigError(
+            f"connection {c}: limit connections_max = {len(tape.connections)}; raise core.limits.connections_max"
+        )
     connection = tape.connections[c]
     venue = enter_venue(tape, registry, data["venue"])
     if data["state"] == "up":
@@ -98,7 +105,9 @@ def turn_connection(tape: Tape, registry: Registry, record: Record) -> list[Effe
         for symbol in _carried_alone(tape, c):
             _silence(tape, symbol, last)
             if last >= 0 and open_minute >= 0:
-                for minute in range(max(open_minute, minute_of(last)), min(minute_of(now), open_minute + SLOTS_AHEAD) + 1):
+                for minute in range(
+                    max(open_minute, minute_of(last)), min(minute_of(now), open_minute + SLOTS_AHEAD) + 1
+                ):
                     set_mark(tape.marks, symbol, minute, int(Reason.EDGE))
             _lose_book(tape, symbol, open_minute)
     detail = {"connection": c, "reason": data.get("reason", "")}
@@ -162,9 +171,13 @@ def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
     pairs = [(item["channel"], item["symbol"]) for item in data["channels"]]
     for channel, name in pairs:
         if dialect.channel_index(channel) < 0:
-            raise ConfigError(f"subscription to {channel!r} of {name}: {dialect.venue} has no such channel at seq {record.seq}")
+            raise ConfigError(
+                f"subscription to {channel!r} of {name}: {dialect.venue} has no such channel at seq {record.seq}"
+            )
         if registry.symbol(dialect.venue, name) < 0:
-            raise ConfigError(f"subscription to {name} of {dialect.venue} at seq {record.seq} comes before its instrument record")
+            raise ConfigError(
+                f"subscription to {name} of {dialect.venue} at seq {record.seq} comes before its instrument record"
+            )
     registry.subscriptions[c] = pairs
     if tape.venues[venue]["subscribed_ns"] < 0:
         tape.venues[venue]["subscribed_ns"] = record.recv_ns

@@ -32,7 +32,8 @@ class Dialect:
     """A venue, sans-IO: how its frames read, what it is asked, what its instruments are assumed to be.
 
     head: text before the stream's name in every frame. stream_names: (channel, symbol) -> names it may arrive under.
-    decode: raw frame -> (channel, messages), strict and slow; raises Malformed. decode_rest: (request, symbol, body) likewise.
+    decode: raw frame -> (channel, messages), strict and slow; raises MalformedError.
+    decode_rest: (request, symbol, body) -> messages, likewise.
     arrival_order: trade ids do not increase, so trades at one instant keep their arrival.
     """
 
@@ -59,7 +60,7 @@ class Dialect:
 
 def core_channels(trade: Sequence[str], quote: str) -> tuple[Channel, ...]:
     """The channels every venue has: trades under one or more names, and a quote that speaks only on change."""
-    return tuple(Channel(name, CORE_TRADE) for name in trade) + (Channel(quote, CORE_QUOTE),)
+    return (*(Channel(name, CORE_TRADE) for name in trade), Channel(quote, CORE_QUOTE))
 
 
 __all__ = ["CORE_BOOK", "CORE_QUOTE", "CORE_TRADE", "Channel", "Dialect", "core_channels"]

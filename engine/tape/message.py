@@ -15,7 +15,7 @@ class Trade(NamedTuple):
     quantity: str
     taker_buy: bool
     event_ms: int
-    count: int = 1
+    trades: int = 1
     in_candles: bool = True
 
 
@@ -65,8 +65,8 @@ class Context(NamedTuple):
     symbol: str
     event_ms: int | None
     open_interest: float | None = None
-    mark: float | None = None
-    index: float | None = None
+    mark_price: float | None = None
+    index_price: float | None = None
     funding: float | None = None
 
 
@@ -103,7 +103,7 @@ class Ignored(NamedTuple):
 Message = Trade | Quote | Diff | Levels | Snapshot | Context | Liquidation | Candle | Ignored
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """A frame that cannot be read. reason: a few fixed words, for counting; trade: it may have held a trade."""
 
     def __init__(self, reason: str, trade: bool = False) -> None:
@@ -117,27 +117,27 @@ MANTISSA_MAX = 10**18  # the scanner's bound: any whole number of 18 digits
 
 
 def mantissa(text: str, decimals: int) -> int:
-    """`text` times ten to `decimals`, exactly; Malformed if it is no plain decimal, too long, or finer than that."""
+    """`text` times ten to `decimals`, exactly; MalformedError if it is no plain decimal, too long, or finer."""
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
-        raise Malformed("number")
+        raise MalformedError("number")
     whole, _, fraction = text.partition(".")
     if fraction[decimals:].strip("0"):
-        raise Malformed("finer than the instrument's scale")
+        raise MalformedError("finer than the instrument's scale")
     value = int(whole + fraction[:decimals].ljust(decimals, "0"))
     if value >= MANTISSA_MAX:
-        raise Malformed("number too large")
+        raise MalformedError("number too large")
     return value
 
 
 def number(text: str) -> float:
     """A finite float from the venue's decimal text (a sign is allowed here: funding may be negative)."""
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text.removeprefix("-")):
-        raise Malformed("number")
+        raise MalformedError("number")
     return float(text)
 
 
 def whole(value: object) -> int:
     """A non-negative integer of at most 18 digits; orjson turns longer ones into floats, which are refused."""
     if type(value) is not int or not 0 <= value < MANTISSA_MAX:
-        raise Malformed("integer")
+        raise MalformedError("integer")
     return value

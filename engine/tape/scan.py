@@ -1,9 +1,9 @@
 """The strict scanner: raw bytes of one frame against its channel's templates.
 
 It accepts exactly what a template says and nothing else; any other byte, a number too long to be exact, or a decimal
-finer than the instrument's scale makes it give up, and the slow path reads the frame with orjson instead. Numbers become
-whole numbers at the instrument's scale, never floats. It reads at most 64 bytes beyond the frame's end, into the slack of
-the batch, and accepts only if the last literal ends exactly at the frame's end.
+finer than the instrument's scale makes it give up, and the slow path reads the frame with orjson instead. Numbers
+become whole numbers at the instrument's scale, never floats. It reads at most 64 bytes beyond the frame's end, into
+the slack of the batch, and accepts only if the last literal ends exactly at the frame's end.
 """
 
 from __future__ import annotations
@@ -12,18 +12,60 @@ import numpy as np
 
 from engine.core import words
 from engine.core.frame import (
-    AGGREGATE_FIRST, AGGREGATE_LAST, ASKS, BIDS, BUYER_IS_MAKER, EVENT_MS, IN_CANDLES, KIND, KIND_TRADES,
-    NOT_IN_CANDLES, ORDER_TYPE, PRICE, QUANTITY, SYMBOL, TAKER_BUY, TRADE_ID, TRADES, TRANSACTION_MS, UNSET,
+    AGGREGATE_FIRST,
+    AGGREGATE_LAST,
+    ASKS,
+    BIDS,
+    BUYER_IS_MAKER,
+    EVENT_MS,
+    IN_CANDLES,
+    KIND,
+    KIND_TRADES,
+    NOT_IN_CANDLES,
+    ORDER_TYPE,
+    PRICE,
+    QUANTITY,
+    SYMBOL,
+    TAKER_BUY,
+    TRADE_ID,
+    TRADES,
+    TRANSACTION_MS,
+    UNSET,
 )  # fmt: skip
 from engine.core.kernel import inlined, kernel
 from engine.core.minutes import NS_PER_MS
 from engine.core.words import (
-    ALL_BITS, ASCII_ZEROS, CLOSE_LIST, COMMA, DOT, digit_mask, eight_digits, load8, load16, load32, load64,
-    lowest_bit, mix, plain_mask, quote_mask, shift_left, shift_right,
+    ALL_BITS,
+    ASCII_ZEROS,
+    CLOSE_LIST,
+    COMMA,
+    DOT,
+    digit_mask,
+    eight_digits,
+    load8,
+    load16,
+    load32,
+    load64,
+    lowest_bit,
+    mix,
+    plain_mask,
+    quote_mask,
+    shift_left,
+    shift_right,
 )  # fmt: skip
 from engine.tape.template import (
-    HOLE_BOOLEAN, HOLE_COIN, HOLE_END, HOLE_LOOP, HOLE_NEXT, HOLE_NONE, HOLE_NUMBER, HOLE_ORDER_TYPE, HOLE_PAIRS,
-    HOLE_PRICE, HOLE_QUANTITY, HOLE_SIDE, HOLE_SYMBOL, HOLE_WORD,
+    HOLE_BOOLEAN,
+    HOLE_COIN,
+    HOLE_LOOP,
+    HOLE_NEXT,
+    HOLE_NUMBER,
+    HOLE_ORDER_TYPE,
+    HOLE_PAIRS,
+    HOLE_PRICE,
+    HOLE_QUANTITY,
+    HOLE_SIDE,
+    HOLE_SYMBOL,
+    HOLE_WORD,
 )  # fmt: skip
 
 
@@ -128,7 +170,11 @@ def route_of(routes, dialect, address, length):
         tag = mix(load64(address) & shift_right(ALL_BITS, 64 - 8 * length), length + 64 * dialect)
     slot = shift_right(tag, 32) & (routes.shape[0] - 1)
     while routes[slot].used:
-        if routes[slot].length == length and routes[slot].venue == dialect and same_name(routes[slot].name, address, length):
+        if (
+            routes[slot].length == length
+            and routes[slot].venue == dialect
+            and same_name(routes[slot].name, address, length)
+        ):
             return slot
         slot = (slot + 1) & (routes.shape[0] - 1)
     return np.int64(REJECT)
@@ -213,7 +259,7 @@ def interpret(tape, first, last, position, end, dialect, symbol):
                 return 0, symbol
             frame[operation.slot] = whole_number(position, digits)
             position += digits
-        elif kind == HOLE_PRICE or kind == HOLE_QUANTITY:
+        elif kind in (HOLE_PRICE, HOLE_QUANTITY):
             scale = price_decimals if kind == HOLE_PRICE else quantity_decimals
             value, length = decimal(position, digit_mask(position), scale)
             if value < 0:

@@ -14,7 +14,7 @@ from engine.core.words import mix, shift_right
 
 @inlined
 def seen_before(symbol, tables, trade_id):
-    """Whether `trade_id` is known; if not, it is now. symbol: SYMBOL record; tables: (2, power of two) int64, id + 1."""
+    """Whether `trade_id` is known; if not, it is now. symbol: SYMBOL record; tables: (2, power of two), id + 1."""
     size = tables.shape[1]
     start = shift_right(mix(trade_id, 0), 20) & (size - 1)
     stored = trade_id + 1

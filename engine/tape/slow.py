@@ -21,14 +21,27 @@ from engine.core.state import CLOCK_SEQ, CLOCK_TICKED, Tape
 from engine.tape.apply import BOOK_BROKEN, apply_slowly, apply_snapshot
 from engine.tape.dialect import Dialect
 from engine.tape.message import (
-    Candle, Context, Diff, Ignored, Levels, Liquidation, Malformed, Message, Quote, Snapshot, Trade, mantissa,
+    Candle,
+    Context,
+    Diff,
+    Ignored,
+    Levels,
+    Liquidation,
+    MalformedError,
+    Message,
+    Quote,
+    Snapshot,
+    Trade,
+    mantissa,
 )  # fmt: skip
 from engine.tape.venues import VENUES
 
 ContextMessage = Context | Liquidation | Candle
 
 
-def read_frame(tape: Tape, registry: Registry, record: Record) -> tuple[list[Effect], list[tuple[int, int, ContextMessage]], bool]:
+def read_frame(
+    tape: Tape, registry: Registry, record: Record
+) -> tuple[list[Effect], list[tuple[int, int, ContextMessage]], bool]:
     """Read one frame the scanner gave up on.
 
     Returns effects, context messages as (symbol, receive time on the venue's clock, message), and whether a book broke.
@@ -45,7 +58,7 @@ def read_frame(tape: Tape, registry: Registry, record: Record) -> tuple[list[Eff
     try:
         channel, messages = dialect.decode(record.payload)
         context, broke = _apply(tape, registry, dialect, source, record, channel, messages)
-    except Malformed as error:
+    except MalformedError as error:
         return [_malformed(tape, registry, venue, source, record, error)], [], False
     connection["ignored" if all(isinstance(m, Ignored) for m in messages) else "fallbacks"] += 1
     return [], context, broke
@@ -58,18 +71,30 @@ def read_answer(
     try:
         messages = dialect.decode_rest(request, symbol, body)
         context, broke = _apply(tape, registry, dialect, record.source, record, request, messages)
-    except Malformed as error:
-        return [_event(record, "malformed_answer", dialect.venue, {"request": request, "reason": error.reason})], [], False
+    except MalformedError as error:
+        return (
+            [_event(record, "malformed_answer", dialect.venue, {"request": request, "reason": error.reason})],
+            [],
+            False,
+        )
     return [], context, broke
 
 
 def _apply(
-    tape: Tape, registry: Registry, dialect: Dialect, source: int, record: Record, channel: str, messages: Sequence[Message]
+    tape: Tape,
+    registry: Registry,
+    dialect: Dialect,
+    source: int,
+    record: Record,
+    channel: str,
+    messages: Sequence[Message],
 ) -> tuple[list[tuple[int, int, ContextMessage]], bool]:
     known = [(registry.symbol(dialect.venue, m.symbol), m) for m in messages if not isinstance(m, Ignored)]
     known = [(symbol, message) for symbol, message in known if symbol >= 0]
     context = [
-        (symbol, record.recv_ns, message) for symbol, message in known if isinstance(message, Context | Liquidation | Candle)
+        (symbol, record.recv_ns, message)
+        for symbol, message in known
+        if isinstance(message, Context | Liquidation | Candle)
     ]
     core = [(symbol, message) for symbol, message in known if not isinstance(message, Context | Liquidation | Candle)]
     broke = False
@@ -102,11 +127,11 @@ def fill(tape: Tape, symbol: int, group: Sequence[tuple[int, Any]]) -> None:
     if isinstance(message, Trade):
         frame[slot.KIND] = slot.KIND_TRADES
         if len(group) > len(tape.fresh):
-            raise Malformed("more trades than ticks_per_batch", trade=True)
+            raise MalformedError("more trades than ticks_per_batch", trade=True)
         try:
             rows = [_trade_row(tape, s, trade) for s, trade in group]
-        except Malformed as error:
-            raise Malformed(error.reason, trade=True) from None
+        except MalformedError as error:
+            raise MalformedError(error.reason, trade=True) from None
         tape.fresh[: len(rows)] = np.array(rows, tape.fresh.dtype)
         frame[slot.TRADES] = len(rows)
         return
@@ -132,7 +157,7 @@ def fill(tape: Tape, symbol: int, group: Sequence[tuple[int, Any]]) -> None:
         frame[slot.LAST_ID] = message.last_id
     for side, levels in enumerate((message.bids, message.asks)):
         if len(levels) > tape.level_price.shape[1]:
-            raise Malformed("more levels than levels_per_frame")
+            raise MalformedError("more levels than levels_per_frame")
         frame[slot.BIDS + side] = len(levels)
         for i, (price, quantity) in enumerate(levels):
             tape.level_price[side, i] = mantissa(price, price_decimals)
@@ -144,10 +169,21 @@ def _trade_row(tape: Tape, symbol: int, trade: Trade) -> tuple[int, ...]:
     price = mantissa(trade.price, int(scale["price_decimals"]))
     quantity = mantissa(trade.quantity, int(scale["quantity_decimals"]))
     flag = slot.IN_CANDLES if trade.in_candles else slot.NOT_IN_CANDLES
-    return (symbol, flag, trade.event_ms * 1_000_000, trade.trade_id, price, quantity, int(trade.taker_buy), trade.count)
+    return (
+        symbol,
+        flag,
+        trade.event_ms * 1_000_000,
+        trade.trade_id,
+        price,
+        quantity,
+        int(trade.taker_buy),
+        trade.trades,
+    )
 
 
-def _malformed(tape: Tape, registry: Registry, venue: int, source: int, record: Record, error: Malformed) -> Effect:
+def _malformed(
+    tape: Tape, registry: Registry, venue: int, source: int, record: Record, error: MalformedError
+) -> Effect:
     """Count it, and mark the open minute of every symbol the connection carries: a trade may be missing."""
     tape.connections[source]["malformed"] += 1
     minute = int(tape.venues[venue]["open_minute"])

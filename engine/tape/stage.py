@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from engine.core.frame import KIND, KIND_TRADES, TRADES
@@ -9,7 +11,12 @@ from engine.core.kernel import kernel
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.records import HEADER_BYTES, RecordKind
 from engine.core.state import (
-    CLOCK_NOW, CLOCK_QUOTES, CLOCK_SEQ, CLOCK_TICKED, CLOCK_TRADES, Tape,
+    CLOCK_NOW,
+    CLOCK_QUOTES,
+    CLOCK_SEQ,
+    CLOCK_TICKED,
+    CLOCK_TRADES,
+    Tape,
 )  # fmt: skip
 from engine.core.words import load16, load32, load64
 from engine.tape.apply import BOOK_BROKEN, apply_frame
@@ -30,7 +37,7 @@ QUOTES_PER_FRAME = 2
 
 
 @kernel
-def read(tape, buffer, position, end):
+def read(tape: Any, buffer: Any, position: int, end: int) -> Any:
     """Read records from `position`: (position behind the last one read, why it stopped, detail).
 
     CONTROL, STRANGE and FULL leave the record unread; every other stop stands behind a record that was applied.
@@ -99,9 +106,15 @@ def forget_ticks(tape: Tape) -> None:
 
 
 def close(tape: Tape, venue: int) -> np.ndarray:
-    """What the tape's digest covers when a minute closes: the mix of every tick so far, and the counts of what was not one."""
+    """What the tape's digest covers at a close: the mix of every tick so far, and the counts of what was not one."""
     connections = tape.connections[tape.connections["venue"] == venue]
     books = tape.books[tape.symbols["venue"] == venue]
     counted = [connections[name].astype(np.int64) for name in ("frames", "fallbacks", "ignored", "malformed", "future")]
-    counted += [connections["event_ns_max"], connections["lateness_ns"], books["last_id"], books["gaps"], books["mismatched"]]
+    counted += [
+        connections["event_ns_max"],
+        connections["lateness_ns"],
+        books["last_id"],
+        books["gaps"],
+        books["mismatched"],
+    ]
     return np.concatenate([tape.venues["mix"][venue : venue + 1], *counted])

@@ -2,8 +2,8 @@
 
     {"e":"trade","E":<event_ms>,"T":<transaction_ms>,"s":"<symbol>","t":<trade_id>,"p":"<price>","q":"<quantity>",...
 
-Everything outside the holes must stand in the frame byte for byte. A list of objects is written once between `<bids>` and
-`</bids>` (or asks, trades) and may repeat; `<bid_pairs>` is a whole list of `["price","quantity"]`.
+Everything outside the holes must stand in the frame byte for byte. A list of objects is written once between `<bids>`
+and `</bids>` (or asks, trades) and may repeat; `<bid_pairs>` is a whole list of `["price","quantity"]`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Template:
 
 def compile_template(template: Template, first: int) -> np.ndarray:
     """Operations of one template; `first` is where they will stand, for the targets of its loops."""
-    rows: list[np.void] = []
+    rows: list[Any] = []
     loops: list[int] = []
     position = 0
     for hole in _HOLE.finditer(template.text):
@@ -89,7 +90,7 @@ def compile_template(template: Template, first: int) -> np.ndarray:
     return np.array(rows, OPERATION)
 
 
-def _operation(literal: bytes, kind: int, slot: int) -> np.void:
+def _operation(literal: bytes, kind: int, slot: int) -> Any:
     assert len(literal) <= LITERAL_BYTES_MAX, literal
     row = np.zeros((), OPERATION)
     row["kind"], row["slot"], row["length"] = kind, slot, len(literal)

@@ -1,4 +1,4 @@
-"""What a message's time tells: the venue's clock offset, the disorder of a channel, and how far its connection has come."""
+"""What a message's time tells: the clock offset, the disorder of a channel, how far a connection has come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from engine.core.kernel import inlined, kernel
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import NULL
 from engine.core.state import (
-    CLOCK_NOW, CLOCK_TICKED, DISORDER_BINS, SET_FUTURE, SET_GRACE, SET_SETTLE, SET_WATERMARK,
+    CLOCK_NOW,
+    CLOCK_TICKED,
+    DISORDER_BINS,
+    SET_FUTURE,
+    SET_GRACE,
+    SET_SETTLE,
+    SET_WATERMARK,
 )  # fmt: skip
 
 NOTHING, CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, REVISE, END_GRACE = range(5)

@@ -8,18 +8,31 @@ from typing import Any
 import orjson
 
 from engine.tape.message import (
-    Candle, Context, Diff, Ignored, Levels, LevelTexts, Liquidation, Malformed, Message, Quote, Snapshot, Trade, number,
+    Candle,
+    Context,
+    Diff,
+    Ignored,
+    Levels,
+    LevelTexts,
+    Liquidation,
+    MalformedError,
+    Message,
+    Quote,
+    Snapshot,
+    Trade,
+    number,
     whole,
 )  # fmt: skip
 
 HEAD = b'{"stream":"'
-SPEEDS = ("", "@0ms", "@100ms", "@250ms", "@500ms", "@1s", "@1000ms")
+DEPTH_SPEEDS = ("", "@0ms", "@100ms", "@250ms", "@500ms", "@1000ms")
 TRADE_CHANNELS = ("trade", "aggTrade")
 
 
 def stream_names(channel: str, symbol: str) -> list[str]:
-    """Every combined-stream name a channel may arrive under: the update speed is part of the name, not of its meaning."""
-    return [f"{symbol.lower()}@{channel}{speed}" for speed in SPEEDS]
+    """Every combined-stream name of a channel: the update speed is part of the name, not of its meaning."""
+    speeds = DEPTH_SPEEDS if channel.startswith("depth") else ("",)
+    return [f"{symbol.lower()}@{channel}{speed}" for speed in speeds]
 
 
 def channel_of(stream: str) -> str:
@@ -37,20 +50,20 @@ def subscribe(streams: Sequence[tuple[str, str]]) -> list[bytes]:
 def text(data: dict[str, Any], key: str) -> str:
     value = data.get(key)
     if type(value) is not str:
-        raise Malformed("missing field")
+        raise MalformedError("missing field")
     return value
 
 
 def truth(data: dict[str, Any], key: str) -> bool:
     value = data.get(key)
     if type(value) is not bool:
-        raise Malformed("missing field")
+        raise MalformedError("missing field")
     return value
 
 
 def level_texts(value: Any) -> LevelTexts:
     if type(value) is not list or any(type(level) is not list or len(level) < 2 for level in value):
-        raise Malformed("levels")
+        raise MalformedError("levels")
     return [(level[0], level[1]) for level in value]
 
 
@@ -73,7 +86,13 @@ def _aggregate(data: dict[str, Any]) -> Message:
 def _quote(data: dict[str, Any]) -> Message:
     event_ms = whole(data["T"]) if "T" in data else None
     return Quote(
-        text(data, "s"), whole(data.get("u")), text(data, "b"), text(data, "B"), text(data, "a"), text(data, "A"), event_ms
+        text(data, "s"),
+        whole(data.get("u")),
+        text(data, "b"),
+        text(data, "B"),
+        text(data, "a"),
+        text(data, "A"),
+        event_ms,
     )
 
 
@@ -89,20 +108,22 @@ def _diff(data: dict[str, Any]) -> Message:
 def _mark(data: dict[str, Any]) -> Message:
     index = number(data["i"]) if data.get("i") else None
     funding = number(data["r"]) if data.get("r") else None
-    return Context(text(data, "s"), whole(data.get("E")), mark=number(text(data, "p")), index=index, funding=funding)
+    return Context(
+        text(data, "s"), whole(data.get("E")), mark_price=number(text(data, "p")), index_price=index, funding=funding
+    )
 
 
 def _force_order(data: dict[str, Any]) -> Message:
     order = data.get("o")
     if type(order) is not dict or order.get("S") not in ("BUY", "SELL"):
-        raise Malformed("forced order")
+        raise MalformedError("forced order")
     return Liquidation(text(order, "s"), whole(order.get("T")), order["S"] == "BUY", text(order, "z"))
 
 
 def _kline(data: dict[str, Any]) -> Message:
     k = data.get("k")
     if type(k) is not dict:
-        raise Malformed("kline")
+        raise MalformedError("kline")
     if k.get("i") != "1m":
         return Ignored("kline")
     return Candle(
@@ -122,34 +143,38 @@ EVENTS: dict[str, Callable[[dict[str, Any]], Message]] = {
 }
 
 
+CHANNEL_OF_EVENT = {"markPriceUpdate": "markPrice", "depthUpdate": "depth", "kline": "kline_1m"}
+
+
 def decode(payload: bytes) -> tuple[str, list[Message]]:
     """One combined-stream or raw-stream frame; acks and channels without meaning here are Ignored."""
     try:
         outer = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        raise Malformed("not JSON", trade=b"rade" in payload) from None
+        raise MalformedError("not JSON", trade=b"rade" in payload) from None
     if type(outer) is not dict:
-        raise Malformed("not an object")
+        raise MalformedError("not an object")
     if "data" not in outer and ("result" in outer or "error" in outer or "code" in outer):
         return "", [Ignored("answer")]
     data = outer.get("data", outer)
     stream = outer.get("stream", "")
     if type(data) is not dict or type(stream) is not str:
-        raise Malformed("not an object")
+        raise MalformedError("not an object")
     channel = channel_of(stream)
     event = data.get("e")
+    event = event if type(event) is str else None
     try:
         if channel.startswith("depth") and channel != "depth":  # depth5, depth10, depth20
             return channel, [_partial(stream, data)]
         if event is None and {"u", "b", "B", "a", "A"} <= data.keys():  # spot bookTicker
             return "bookTicker", [_quote(data)]
-        reader = EVENTS.get(event) if type(event) is str else None
-        if reader is None:
+        reader = EVENTS.get(event) if event is not None else None
+        if event is None or reader is None:
             return channel, [Ignored(str(event or channel))]
         message = reader(data)
-    except Malformed as error:
-        raise Malformed(error.reason, trade=event in TRADE_CHANNELS or channel in TRADE_CHANNELS) from None
-    return {"markPriceUpdate": "markPrice", "depthUpdate": "depth"}.get(event, event), [message]
+    except MalformedError as error:
+        raise MalformedError(error.reason, trade=event in TRADE_CHANNELS or channel in TRADE_CHANNELS) from None
+    return CHANNEL_OF_EVENT.get(event, event), [message]
 
 
 def _partial(stream: str, data: dict[str, Any]) -> Message:
@@ -163,11 +188,15 @@ def decode_rest(request: str, symbol: str, body: bytes) -> list[Message]:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Malformed("not JSON") from None
+        raise MalformedError("not JSON") from None
     if type(data) is not dict:
-        raise Malformed("not an object")
+        raise MalformedError("not an object")
     if request == "depth":
-        return [Snapshot(symbol, whole(data.get("lastUpdateId")), level_texts(data.get("bids")), level_texts(data.get("asks")))]
+        return [
+            Snapshot(
+                symbol, whole(data.get("lastUpdateId")), level_texts(data.get("bids")), level_texts(data.get("asks"))
+            )
+        ]
     if request == "openInterest":
         event_ms = whole(data["time"]) if "time" in data else None
         return [Context(symbol, event_ms, open_interest=number(text(data, "openInterest")))]

@@ -23,7 +23,9 @@ TEMPLATES = (
         '"q":"<quantity>","X":"<order_type>","m":<buyer_is_maker>}}',
     ),
     Template("aggTrade", KIND_TRADES, AGGREGATE),
-    Template("aggTrade", KIND_TRADES, AGGREGATE.replace('"a":<trade_id>,"s":"<symbol>"', '"s":"<symbol>","a":<trade_id>')),
+    Template(
+        "aggTrade", KIND_TRADES, AGGREGATE.replace('"a":<trade_id>,"s":"<symbol>"', '"s":"<symbol>","a":<trade_id>')
+    ),
     Template(
         "bookTicker",
         KIND_QUOTE,

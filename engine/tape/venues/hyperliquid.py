@@ -10,11 +10,24 @@ import orjson
 from engine.core.frame import KIND_LEVELS, KIND_QUOTE, KIND_TRADES
 from engine.tape.dialect import CORE_BOOK, Channel, Dialect, core_channels
 from engine.tape.message import (
-    Candle, Context, Ignored, Levels, LevelTexts, Malformed, Message, Quote, Trade, number, whole,
+    Candle,
+    Context,
+    Ignored,
+    Levels,
+    LevelTexts,
+    MalformedError,
+    Message,
+    Quote,
+    Trade,
+    number,
+    whole,
 )  # fmt: skip
 from engine.tape.template import Template
 
-TRADE = '{"coin":"<coin>","side":"<side>","px":"<price>","sz":"<quantity>","time":<transaction_ms>,"hash":"<word>","tid":<trade_id>'
+TRADE = (
+    '{"coin":"<coin>","side":"<side>","px":"<price>","sz":"<quantity>","time":<transaction_ms>,"hash":"<word>",'
+    '"tid":<trade_id>'
+)
 LEVEL = '{"px":"<price>","sz":"<quantity>","n":<number>}'
 SORTED_LEVEL = '{"n":<number>,"px":"<price>","sz":"<quantity>"}'
 LEVELS = "[[<bids>{level}</bids>],[<asks>{level}</asks>]]"
@@ -62,32 +75,32 @@ def subscribe(streams: Sequence[tuple[str, str]]) -> list[bytes]:
 
 def _level(value: Any) -> tuple[str, str]:
     if type(value) is not dict or type(value.get("px")) is not str or type(value.get("sz")) is not str:
-        raise Malformed("level")
+        raise MalformedError("level")
     return value["px"], value["sz"]
 
 
 def _side(value: Any) -> LevelTexts:
     if type(value) is not list:
-        raise Malformed("levels")
+        raise MalformedError("levels")
     return [_level(level) for level in value]
 
 
 def _coin(data: dict[str, Any]) -> str:
     coin = data.get("coin")
     if type(coin) is not str:
-        raise Malformed("coin")
+        raise MalformedError("coin")
     return coin
 
 
 def _trades(data: Any) -> list[Message]:
     if type(data) is not list:
-        raise Malformed("trades")
+        raise MalformedError("trades")
     return [_trade(item) for item in data]
 
 
 def _trade(item: Any) -> Message:
     if type(item) is not dict or item.get("side") not in ("A", "B"):
-        raise Malformed("trade")
+        raise MalformedError("trade")
     price, quantity = _level(item)
     return Trade(_coin(item), whole(item.get("tid")), price, quantity, item["side"] == "B", whole(item.get("time")))
 
@@ -95,7 +108,7 @@ def _trade(item: Any) -> Message:
 def _quote(data: dict[str, Any]) -> Message:
     sides = data.get("bbo")
     if type(sides) is not list or len(sides) > 2:
-        raise Malformed("bbo")
+        raise MalformedError("bbo")
     # A one-sided quote comes as [bid, null] or [null, ask]; a list of one is a bid without an ask.
     texts: list[tuple[str | None, str | None]] = [_level(side) if side is not None else (None, None) for side in sides]
     texts += [(None, None)] * (2 - len(texts))
@@ -106,14 +119,14 @@ def _quote(data: dict[str, Any]) -> Message:
 def _book(data: dict[str, Any]) -> Message:
     sides = data.get("levels")
     if type(sides) is not list or len(sides) != 2:
-        raise Malformed("levels")
+        raise MalformedError("levels")
     return Levels(_coin(data), _side(sides[0]), _side(sides[1]), whole(data.get("time")))
 
 
 def _context(data: dict[str, Any]) -> Message:
     values = data.get("ctx")
     if type(values) is not dict:
-        raise Malformed("ctx")
+        raise MalformedError("ctx")
 
     def value(key: str) -> float | None:
         return number(values[key]) if values.get(key) is not None else None
@@ -124,11 +137,14 @@ def _context(data: dict[str, Any]) -> Message:
 def _candle(data: Any) -> Message:
     if type(data) is not dict or data.get("i") != "1m":
         return Ignored("candle")
-    texts = [data.get(key) for key in "ohlcv"]
+    texts = [data.get(key) for key in "ohlcv"]  # open, high, low, close, volume
     if any(type(value) is not str for value in texts) or type(data.get("s")) is not str:
-        raise Malformed("candle")
+        raise MalformedError("candle")
     # There is no closed flag: a candle is final only when a later one begins.
-    return Candle(data["s"], whole(data.get("t")), False, *texts, whole(data.get("n")))  # type: ignore[arg-type]
+    opened, highest, lowest, closed, volume = (
+        str(value) for value in (texts[0], texts[1], texts[2], texts[3], texts[4])
+    )
+    return Candle(data["s"], whole(data.get("t")), False, opened, highest, lowest, closed, volume, whole(data.get("n")))
 
 
 READERS = {"bbo": _quote, "l2Book": _book, "activeAssetCtx": _context, "candle": _candle}
@@ -141,20 +157,20 @@ def decode(payload: bytes) -> tuple[str, list[Message]]:
     try:
         outer = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        raise Malformed("not JSON", trade=b"trades" in payload) from None
+        raise MalformedError("not JSON", trade=b"trades" in payload) from None
     channel = outer.get("channel") if type(outer) is dict else None
     if type(channel) is not str:
-        raise Malformed("no channel")
+        raise MalformedError("no channel")
     data = outer.get("data")
     try:
         if channel == "trades":
             return channel, _trades(data)
         if channel in READERS and type(data) is dict:
             return channel, [READERS[channel](data)]
-    except Malformed as error:
-        raise Malformed(error.reason, trade=channel == "trades") from None
+    except MalformedError as error:
+        raise MalformedError(error.reason, trade=channel == "trades") from None
     if channel in READERS:
-        raise Malformed("not an object")
+        raise MalformedError("not an object")
     return channel, [Ignored(channel)]
 
 
@@ -163,7 +179,7 @@ def decode_rest(request: str, _symbol: str, body: bytes) -> list[Message]:
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Malformed("not JSON") from None
+        raise MalformedError("not JSON") from None
     return [Ignored(request)]
 
 

@@ -1,0 +1,94 @@
+"""`describe`: the tables the engine is generated from, as a user reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from engine.commands import terminal
+
+
+@click.command(cls=terminal.Verb)
+@click.option("--features", "what", flag_value="features", help="Columns of the minute row: unit, null rule, source.")
+@click.option("--state", "what", flag_value="state", help="Arrays of the engine with shapes and bytes.")
+@click.option("--journal", "what", flag_value="journal", help="Record kinds and the layout of a record.")
+@click.option("--reasons", "what", flag_value="reasons", help="Reasons of a data-quality status.")
+@terminal.settings_options("replay")
+@terminal.json_option
+def describe(what: str | None, profile: str, files: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> None:
+    """Describe what the engine keeps and writes; generated from its tables."""
+    if what is None:
+        raise click.UsageError("say what to describe: --features, --state, --journal or --reasons")
+    if what == "state":
+        columns, rows, note = _state(terminal.settings(profile, files, sets).config.core.limits)
+    else:
+        columns, rows, note = {"features": _features, "journal": _journal, "reasons": _reasons}[what]()
+    if as_json:
+        terminal.emit({what: [dict(zip(columns, row, strict=True)) for row in rows], "note": note})
+        return
+    terminal.table(columns, rows)
+    terminal.note(note)
+
+
+Described = tuple[list[str], list[list[Any]], str]
+
+
+def _features() -> Described:
+    from engine.core.schema import COLUMNS, ROW, SCHEMA_DIGEST
+
+    rows = [[c.name, c.form.value, c.unit, c.stage, c.null, c.source] for c in COLUMNS]
+    note = f"{len(COLUMNS)} columns, {ROW.itemsize} bytes a row in memory, schema {SCHEMA_DIGEST[:16]}"
+    return ["column", "form", "unit", "stage", "null", "source"], rows, note
+
+
+def _state(limits: Any) -> Described:
+    from engine.core.state import LAYOUTS, EngineState
+    from engine.tape.template import compile_dialects
+    from engine.tape.venues import VENUES
+
+    dialects = [(d.head, [channel.name for channel in d.channels], d.templates) for d in VENUES]
+    arrays = EngineState(limits, compile_dialects(dialects)).arrays()
+    rows = [[name, "x".join(map(str, a.shape)), a.dtype.itemsize, a.nbytes, _fields(a)] for name, a in arrays.items()]
+    total = sum(array.nbytes for array in arrays.values())
+    note = (
+        f"{len(rows)} arrays, {total / 2**20:,.1f} MiB reserved for {limits.symbols_max} symbols (pages are used as "
+        f"they are touched), {len(LAYOUTS)} record layouts"
+    )
+    return ["array", "shape", "item bytes", "bytes", "fields"], rows, note
+
+
+def _fields(array: Any) -> str:
+    return " ".join(array.dtype.names or ())
+
+
+def _journal() -> Described:
+    from engine.core.records import HEADER, HEADER_BYTES, RecordKind
+
+    meaning = {
+        RecordKind.CONFIG: "canonical JSON of a configuration epoch; the first record",
+        RecordKind.INSTRUMENT: "JSON of an instrument: venue, symbol, scales",
+        RecordKind.CONNECTION: "JSON venue, state up or down, reason; source = connection",
+        RecordKind.SUBSCRIPTION: "JSON venue, channels; replaces the connection's earlier list",
+        RecordKind.FRAME: "raw bytes of one WebSocket message; source = connection",
+        RecordKind.REST: "request and symbol, a line feed, the raw body; source = connection",
+        RecordKind.REST_ERROR: "request and symbol, a line feed, what went wrong",
+        RecordKind.TICK: "empty: the journaled clock, at least five a second; source 0",
+    }
+    rows = [[int(kind), kind.name.lower(), meaning[kind]] for kind in RecordKind]
+    fields = ", ".join(f"{name} {HEADER[name].str}" for name in HEADER.names or ())
+    return ["kind", "name", "payload"], rows, f"header of {HEADER_BYTES} bytes: {fields}; payload padded to 8 bytes"
+
+
+def _reasons() -> Described:
+    from engine.core.schema import PARTIAL_REASONS, STALE_REASONS, Reason
+
+    rows = []
+    for reason in Reason:
+        effect = "stale" if reason & STALE_REASONS else "partial" if reason & PARTIAL_REASONS else "information"
+        rows.append([(reason.name or "").lower(), int(reason).bit_length() - 1, effect])
+    return (
+        ["reason", "bit", "effect"],
+        rows,
+        "the status is the worst effect of a minute's reasons; meanings in docs/minute.md",
+    )

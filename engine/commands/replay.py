@@ -1,0 +1,165 @@
+"""`replay`: a journal through the conveyor, into a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.commands import terminal
+
+
+class Speed(click.ParamType):
+    """`max`, or a factor of real time such as `60x`."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
+        if value is None or value == "max":
+            return None
+        try:
+            factor = float(str(value).removesuffix("x"))
+        except ValueError:
+            factor = 0.0
+        if factor <= 0:
+            self.fail(f"{value!r} is neither `max` nor a factor such as 60x", param, ctx)
+        return factor
+
+
+@click.command(cls=terminal.Verb)
+@click.argument("journal", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out", "session", type=click.Path(path_type=Path), required=True, help="Folder of the session to write."
+)
+@click.option("--speed", type=Speed(), default="max", show_default=True, help="max, or a factor of real time: 60x.")
+@click.option("--show", is_flag=True, help="Show every minute as it closes.")
+@click.option("--force", is_flag=True, help="Start anew in a folder that holds a session.")
+@click.option(
+    "--state-every", type=click.IntRange(1), default=60, show_default=True, help="Links between state snapshots."
+)
+@terminal.json_option
+def replay(
+    journal: Path, session: Path, speed: float | None, show: bool, force: bool, state_every: int, as_json: bool
+) -> None:
+    """Replay a journal through the conveyor and write the session; one that was cut short goes on where it stopped."""
+    summary = replay_into(journal, session, speed=speed, show=show, force=force, state_every=state_every)
+    if as_json:
+        terminal.emit(summary)
+    else:
+        click.echo(sentence(summary))
+
+
+def sentence(summary: dict[str, Any]) -> str:
+    counts, status = summary["counts"], summary["counts"]["revisions"]
+    label = " (simulated market)" if summary["origin"] == "simulated" else ""
+    went_on = f", went on from record {summary['resumed_from']}" if summary["resumed_from"] else ""
+    return (
+        f"replayed{label}: {counts['minutes']} minutes, {counts['rows']} rows ({status['ok']} ok, "
+        f"{status['partial']} partial, {status['stale']} stale){went_on}; "
+        f"digest {summary['chain'] or 'none: no minute closed'}"
+    )
+
+
+def replay_into(
+    journal: Path,
+    session: Path,
+    *,
+    speed: float | None = None,
+    show: bool = False,
+    force: bool = False,
+    state_every: int = 60,
+    title: str = "",
+) -> dict[str, Any]:
+    """Write the session of a journal; what the manifest will say, and where it went on from."""
+    from config.schema import Core
+    from engine.core.errors import ConfigError
+    from engine.core.records import RecordKind, decode_at
+    from engine.io.journal_reader import JournalReader
+    from engine.io.session import SessionWriter
+    from engine.io.states import StateFolder
+    from engine.runner import paced, run
+
+    reader = JournalReader(journal)
+    info = reader.info()
+    origin = str(reader.header.get("origin", "live"))
+    first = next(iter(JournalReader(journal).batches()), None)
+    record = decode_at(first.buffer, first.start)[0] if first else None
+    if record is None or record.kind != RecordKind.CONFIG:
+        raise ConfigError(f"{journal}: holds no configuration epoch at its start, so there is nothing to replay")
+    if force and session.exists():
+        StateFolder(session / "state").clear()
+    with SessionWriter(
+        session, origin=origin, journal=journal, config_digest=Core.decode(record.payload).digest(), overwrite=force
+    ) as writer:
+        states = StateFolder(session / "state")
+        conveyor, resumed_from = recall(states, writer.counts["links"])
+        saved_link = conveyor.link
+        batches: Iterator[Any] = JournalReader(journal).batches(resumed_from + 1 if resumed_from else 0)
+        batches = paced(batches, speed) if speed else batches
+        showing = table_of(title or f"{origin} market · {journal}") if show else None
+        sinks: Sequence[Any] = [writer, showing] if showing else [writer]
+        with terminal.progress("replay", info.raw_bytes, "bytes") if not show else quiet() as advance:
+
+            def after(batch: Any) -> None:
+                nonlocal saved_link
+                advance(batch.nbytes)
+                if conveyor.link - saved_link >= state_every:
+                    saved_link = conveyor.link
+                    save(states, conveyor)
+
+            if showing:
+                with showing:
+                    run(batches, conveyor, sinks, after)
+            else:
+                run(batches, conveyor, sinks, after)
+        states.clear()
+        counts, chain = writer.counts, writer.chain
+    return {
+        "session": str(session), "journal": str(journal), "origin": origin, "counts": counts, "chain": chain,
+        "resumed_from": resumed_from, "records": info.records, "torn_bytes": reader.torn_bytes,
+    }  # fmt: skip
+
+
+def recall(states: Any, links: int) -> tuple[Any, int]:
+    """The conveyor of the newest usable state snapshot and its seq; a new one and 0 if there is none.
+
+    links: links the session already holds; a snapshot ahead of them would leave a hole.
+    """
+    from engine import snapshot
+    from engine.conveyor import Conveyor
+    from engine.core.errors import ConfigError
+
+    for seq, data in states.newest_first():
+        try:
+            taken = snapshot.decode(data)
+            if taken.header["link"] <= links:
+                return snapshot.restore(taken), taken.seq
+        except ConfigError as error:
+            terminal.note(f"note: state {seq} is not used: {error}")
+    return Conveyor(), 0
+
+
+def save(states: Any, conveyor: Any) -> None:
+    """Take and write a state snapshot."""
+    from engine import snapshot
+
+    taken = snapshot.take(conveyor)
+    states.save(taken.seq, snapshot.encode(taken))
+
+
+def table_of(title: str) -> Any:
+    from engine.commands.minutes import MinuteTable
+
+    return MinuteTable(title)
+
+
+class quiet:  # noqa: N801 - used like the function it stands for
+    """No progress: the minutes themselves are shown."""
+
+    def __enter__(self) -> Any:
+        return lambda _amount: None
+
+    def __exit__(self, *_: object) -> None:
+        return None

@@ -1,0 +1,41 @@
+"""State snapshots on disk: whole or not there, the newest two kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.io.disk import OS_DISK, Disk
+from engine.io.outputs import write_whole
+
+SUFFIX = ".state"
+KEPT = 2
+
+
+class StateFolder:
+    """`<seq>.state` files, 20 digits, in one folder of mode 0700."""
+
+    def __init__(self, folder: Path, disk: Disk = OS_DISK) -> None:
+        self.folder, self._disk = folder, disk
+        disk.make_folder(folder)
+
+    def save(self, seq: int, data: bytes) -> Path:
+        """Write a snapshot whole (temporary file, fsync, rename, fsync of the folder); keep the newest two."""
+        path = self.folder / f"{seq:020d}{SUFFIX}"
+        write_whole(self._disk, path, data)
+        for old in self._paths()[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def newest_first(self) -> Iterator[tuple[int, bytes]]:
+        """(seq, content) of every snapshot; the reader decides whether it can use one."""
+        for path in reversed(self._paths()):
+            yield int(path.stem), path.read_bytes()
+
+    def clear(self) -> None:
+        """Forget them all: the session is complete, or begins anew."""
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob(f"*{SUFFIX}"))
