@@ -16,7 +16,11 @@ from typing import Any
 import numba
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNEL_ROOMS = ("engine", "detectors", "dsi")
+# Core and stages: the only rooms that may hold a kernel or a constant that one freezes.
+KERNEL_ROOMS = (
+    "engine/core", "engine/tape", "engine/bars", "engine/quality", "engine/features", "engine/context",
+    "engine/trading", "engine/signals", "detectors", "dsi",
+)  # fmt: skip
 
 
 def source_digest() -> str:
