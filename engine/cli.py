@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
-from engine.commands import config, data, demo, describe, replay, terminal, version
+from engine.commands import config, data, demo, describe, recording, replay, terminal, version
 
 VERBS: tuple[click.Command, ...] = (
     demo.demo,
+    recording.import_captures,
+    recording.simulate,
     replay.replay,
     data.verify,
     data.diff,

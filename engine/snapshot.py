@@ -19,7 +19,7 @@ from engine.core.errors import ConfigError
 from engine.core.kernel import SOURCE_DIGEST
 from engine.core.registry import Registry
 from engine.core.schema import SCHEMA_DIGEST
-from engine.core.state import CLOCK_SEQ, LAYOUTS
+from engine.core.state import CLOCK_SEQ, LAYOUTS, PER_SYMBOL, EngineState
 from engine.tape.book import clear, levels_of, set_levels_of_side
 
 STATIC = {"operations", "programs", "heads", "channels", "settings"}  # made anew from the configuration and the venues
@@ -52,8 +52,8 @@ def take(conveyor: Conveyor) -> Snapshot:
     """Copy the state. The conveyor may go on at once; writing the copy out is somebody else's time."""
     state = conveyor.state
     assert state is not None, "there is no state before the configuration epoch"
-    copies = {name: array.copy() for name, array in state.arrays().items() if _is_copied(name)}
-    books = state.tape.books
+    used = len(conveyor.registry.instruments)
+    copies = {name: part.copy() for name, part in _parts(state, used).items()}
     for s in np.flatnonzero(state.tape.symbols["book_is_diff"] == 1).tolist():
         for side in range(2):
             copies[f"book.{s}.{side}"] = _levels(state.tape, s, side)
@@ -67,13 +67,19 @@ def take(conveyor: Conveyor) -> Snapshot:
         "layout": LAYOUT_DIGEST,
         "schema": SCHEMA_DIGEST,
         "kernels": SOURCE_DIGEST,
-        "books": int(np.count_nonzero(books["synced"])),
     }
     return Snapshot(header, copies)
 
 
-def _is_copied(name: str) -> bool:
-    return name.partition(".")[2] not in STATIC | EMPTY | WINDOWS
+def _parts(state: EngineState, symbols: int) -> dict[str, np.ndarray]:
+    """Views of what a snapshot holds: the first `symbols` of what is kept by symbol, half of the mirrored ring."""
+    parts = {}
+    for name, array in state.arrays().items():
+        if name == "history":
+            parts[name] = array[:, : state.history.minutes, :symbols]
+        elif name.partition(".")[2] not in STATIC | EMPTY | WINDOWS:
+            parts[name] = array[:symbols] if name in PER_SYMBOL else array
+    return parts
 
 
 def _side(tape: Any, s: int, side: int) -> tuple[np.ndarray, ...]:
@@ -104,10 +110,10 @@ def restore(snapshot: Snapshot) -> Conveyor:
     conveyor.link, conveyor.chain = header["link"], header["chain"]
     conveyor.revisions = {(v, m): r for v, m, r in header["revisions"]}
     assert conveyor.state is not None
-    arrays, tape = conveyor.state.arrays(), conveyor.state.tape
-    for name, copy in snapshot.arrays.items():
-        if name in arrays:
-            arrays[name][...] = copy
+    tape, history = conveyor.state.tape, conveyor.state.history
+    for name, part in _parts(conveyor.state, len(conveyor.registry.instruments)).items():
+        part[...] = snapshot.arrays[name]
+    history.words[:, history.minutes :] = history.words[:, : history.minutes]
     for s in np.flatnonzero(tape.symbols["book_is_diff"] == 1).tolist():
         book = tape.books[s]
         for side in range(2):

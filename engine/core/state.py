@@ -345,6 +345,14 @@ LEDGER_LINES = 1024
 SET_WATERMARK, SET_GRACE, SET_FUTURE, SET_SETTLE, SET_LATENESS_START, SET_LATENESS_MIN, SET_LATENESS_MAX = range(7)
 
 
+# Arrays whose first axis is the symbol; only the part of the symbols in use is worth copying into a snapshot.
+PER_SYMBOL = {
+    "tape.symbols", "tape.marks", "tape.books", "tape.top_price", "tape.top_quantity", "tape.seen_ids",
+    "bars.trade_sums", "bars.quote_sums", "bars.quote_now", "bars.depth_sums", "bars.depth_now", "bars.context_sums",
+    "bars.context_now", "bars.rows", "bars.previous_mid",
+}  # fmt: skip
+
+
 class EngineState:
     """All arrays, and how many symbols, venues and connections of them are in use."""
 

@@ -1,0 +1,122 @@
+"""A restart goes on where the state stood and gives the same bits as never stopping."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from config.schema import Core
+from engine import snapshot
+from engine.conveyor import Conveyor
+from engine.core.effects import MinuteRows
+from engine.core.errors import ConfigError
+from engine.core.records import Record, batch_of, encode, iterate
+from engine.io.journal_reader import JournalReader
+from engine.io.session_reader import SessionReader
+from engine.io.states import StateFolder
+from replay.recording import record
+from replay.simulate import Market, simulate
+
+KILLS = 10
+
+
+@pytest.fixture(scope="module", params=["binance_usdm", "hyperliquid"])
+def journal(request, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("restart") / "journal"
+    market = Market(seed=11, minutes=4, symbols=3, venue=request.param, episodes="none")
+    record(folder, simulate(market), origin="simulated", core=Core())
+    return folder
+
+
+def records_of(journal: Path) -> list[Record]:
+    return [record for batch in JournalReader(journal).batches() for record in iterate(batch)]
+
+
+def links(conveyor: Conveyor, records: list[Record]) -> list[tuple[int, str]]:
+    effects = conveyor.handle(batch_of(b"".join(encode(record) for record in records)))
+    return [(effect.link, effect.chain) for effect in effects if isinstance(effect, MinuteRows)]
+
+
+def test_a_stop_after_any_record_changes_no_bit(journal):
+    records = records_of(journal)
+    whole = links(Conveyor(), records)
+    assert len(whole) >= 5
+    rng = random.Random(5)
+    for cut in [2, len(records) - 1, *(rng.randrange(1, len(records)) for _ in range(10))]:
+        before = Conveyor()
+        first = links(before, records[:cut])
+        after = snapshot.restore(snapshot.decode(snapshot.encode(snapshot.take(before))))
+        assert first + links(after, records[cut:]) == whole, f"stopped after record {cut} of {len(records)}"
+
+
+def test_taking_a_snapshot_changes_nothing(journal):
+    records = records_of(journal)
+    conveyor = Conveyor()
+    half = len(records) // 2
+    first = links(conveyor, records[:half])
+    snapshot.take(conveyor)
+    assert first + links(conveyor, records[half:]) == links(Conveyor(), records)
+
+
+def test_a_damaged_or_foreign_state_is_refused(journal):
+    conveyor = Conveyor()
+    links(conveyor, records_of(journal)[:2000])
+    data = snapshot.encode(snapshot.take(conveyor))
+    for place in (0, 20, len(data) // 2, len(data) - 1):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        with pytest.raises(ConfigError, match="damaged or cut short"):
+            snapshot.decode(bytes(damaged))
+    with pytest.raises(ConfigError, match="damaged or cut short"):
+        snapshot.decode(data[:-1])
+    foreign = snapshot.decode(data)
+    foreign.header["kernels"] = "of another version"
+    with pytest.raises(ConfigError, match="kernels digest differs"):
+        snapshot.restore(foreign)
+
+
+def test_the_newest_two_states_are_kept_and_read_newest_first(tmp_path):
+    folder = StateFolder(tmp_path / "state")
+    for seq in (5, 7, 60):
+        folder.save(seq, str(seq).encode())
+    assert list(folder.newest_first()) == [(60, b"60"), (7, b"7")]
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    folder.clear()
+    assert list(folder.newest_first()) == []
+
+
+def test_ten_real_kills_of_a_replay_leave_the_session_of_an_uninterrupted_one(journal, tmp_path):
+    """SIGKILL at random instants; started again each time, it ends with the digest of a replay that nobody disturbed."""
+
+    def command(session: Path, speed: str) -> list[str]:
+        arguments = ["replay", str(journal), "--out", str(session), "--speed", speed, "--state-every", "1"]
+        return [sys.executable, "-m", "engine.cli", *arguments]
+
+    subprocess.run(command(tmp_path / "whole", "max"), check=True, capture_output=True)
+    rng = random.Random(17)
+    killed = 0
+    while killed < KILLS:
+        process = subprocess.Popen(
+            command(tmp_path / "killed", "120x"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 0.4 + 1.6 * rng.random()  # some before the first minute, most in the middle
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        killed += 1
+    assert killed == KILLS or process.returncode == 0
+    if killed == KILLS:
+        subprocess.run(command(tmp_path / "killed", "max"), check=True, capture_output=True)
+    with SessionReader(tmp_path / "whole") as whole, SessionReader(tmp_path / "killed") as survivor:
+        assert list(survivor.digests()) == list(whole.digests())
+        assert survivor.complete
+        assert survivor.row_count() == whole.row_count()
+        assert survivor.manifest["chain"] == whole.manifest["chain"]
