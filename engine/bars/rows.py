@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.core.decimals import FLOAT_POWERS_OF_TEN, POWERS_OF_TEN
 from engine.core.kernel import inlined, kernel
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.schema import NULL, OhlcSource
 from engine.core.wide import add_wide, multiply, multiply_small, to_float
 
 FROM_TRADES, FROM_MIDS, FROM_NOTHING = int(OhlcSource.TRADE), int(OhlcSource.MID), int(OhlcSource.NONE)
-POWERS_OF_TEN = np.array([10.0**i for i in range(23)])  # exact in float64
 
 
 @inlined
@@ -44,15 +44,17 @@ def write_trades(row, total, minute, symbol):
     row.open, row.high, row.low, row.close = 10 * total.open, 10 * total.high, 10 * total.low, 10 * total.close
     if symbol.inverse:
         # Contracts are worth contract_size quote units each; the scale of prices is in the column's scale as well.
-        unit = symbol.contract_size * np.int64(POWERS_OF_TEN[symbol.price_decimals])
+        unit = symbol.contract_size * POWERS_OF_TEN[symbol.price_decimals]
         row.quote_volume_hi, row.quote_volume_lo = multiply(total.base, unit)
         row.taker_buy_quote_volume_hi, row.taker_buy_quote_volume_lo = multiply(total.buy_base, unit)
     else:
         row.quote_volume_hi, row.quote_volume_lo = total.quote_hi, total.quote_lo
         row.taker_buy_quote_volume_hi, row.taker_buy_quote_volume_lo = total.buy_quote_hi, total.buy_quote_lo
-    quantity_unit = POWERS_OF_TEN[symbol.quantity_decimals]
+    quantity_unit = FLOAT_POWERS_OF_TEN[symbol.quantity_decimals]
     if total.base > 0:
-        row.vwap = to_float(total.quote_hi, total.quote_lo) / float(total.base) / POWERS_OF_TEN[symbol.price_decimals]
+        row.vwap = (
+            to_float(total.quote_hi, total.quote_lo) / float(total.base) / FLOAT_POWERS_OF_TEN[symbol.price_decimals]
+        )
     row.trade_size_mean = float(total.base) / float(messages) / quantity_unit
     row.trade_size_max = total.size_max
     # n * sum of squares - square of sum, exact in 128 bits, is n^2 times the variance.
@@ -73,7 +75,7 @@ def write_quotes(row, total, minute, symbol):
     row.spread_mean = row.spread_bp_mean = row.obi_top1_mean = row.microprice_close = np.nan
     if not held:
         return
-    price_unit = POWERS_OF_TEN[symbol.price_decimals]
+    price_unit = FLOAT_POWERS_OF_TEN[symbol.price_decimals]
     row.mid_open, row.mid_high, row.mid_low = 5 * total.mid_open, 5 * total.mid_high, 5 * total.mid_low
     row.spread_max = 10 * total.spread_max
     if total.mid_close != NULL:
@@ -105,7 +107,7 @@ def write_depths(row, total, minute, symbol):
         duration = float(total.book_ns)
         row.obi_top5_mean = total.imbalance5_ns / duration
         row.obi_top20_mean = total.imbalance20_ns / duration
-        row.depth_top20_mean = total.depth20_ns / duration / POWERS_OF_TEN[symbol.quantity_decimals]
+        row.depth_top20_mean = total.depth20_ns / duration / FLOAT_POWERS_OF_TEN[symbol.quantity_decimals]
 
 
 @inlined

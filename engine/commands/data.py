@@ -44,8 +44,10 @@ def sql(session: Path, query: str, as_json: bool) -> None:
 
 @click.command(cls=terminal.Verb)
 @session_argument
-@click.option("--table", type=click.Choice(TABLES), default=TABLES[0], show_default=True)
-@click.option("--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--table", type=click.Choice(TABLES), default=TABLES[0], show_default=True, help="Which one.")
+@click.option(
+    "--format", "form", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True, help="Of the file."
+)
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @terminal.json_option

@@ -11,19 +11,26 @@ from engine.commands import replay as replaying
 from engine.commands import terminal
 from engine.commands.terminal import Exit, Stop
 
+VENUES = ["hyperliquid", "binance_usdm"]
+
 
 @click.command(cls=terminal.Verb)
-@click.option("--seed", type=int, default=7, show_default=True)
-@click.option("--minutes", type=click.IntRange(2, 1440), default=20, show_default=True)
-@click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, another market.")
+@click.option("--minutes", type=click.IntRange(2, 1440), default=20, show_default=True, help="Full minutes.")
+@click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True, help="How many.")
 @click.option(
     "--speed", type=replaying.Speed(), default="60x", show_default=True, help="max, or a factor of real time."
 )
-@click.option("--venue", type=click.Choice(["hyperliquid", "binance_usdm"]), default="binance_usdm", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+@click.option(
+    "--venue", type=click.Choice(VENUES), default="binance_usdm", show_default=True, help="Whose frames it speaks."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder for both."
+)
 def demo(seed: int, minutes: int, symbols: int, speed: float | None, venue: str, out: Path) -> None:
     """Simulate a market, replay it through the conveyor at 60 times real time, and verify the session bit for bit."""
     from config.schema import Core
+    from engine.core.minutes import NS_PER_S
     from engine.io.session_reader import SessionReader
     from replay.recording import record
     from replay.simulate import Market, simulate
@@ -35,8 +42,11 @@ def demo(seed: int, minutes: int, symbols: int, speed: float | None, venue: str,
             shutil.rmtree(folder)
     market = Market(seed=seed, minutes=minutes, symbols=symbols, venue=venue)  # type: ignore[arg-type]
     terminal.note(f"simulating {minutes} minutes of {symbols} symbols (seed {seed}); no real market is involved")
-    with terminal.progress("simulate", None, "records") as advance:
-        record(journal, simulate(market), origin="simulated", core=Core(), progress=advance)
+    with terminal.progress("simulate", 60 * minutes, "seconds of market") as advance:
+        record(
+            journal, simulate(market), origin="simulated", core=Core(), symbols=symbols,
+            progress=lambda done_ns: advance(done_ns / NS_PER_S),
+        )  # fmt: skip
     terminal.note("loading kernels (the first start after an update compiles them, which takes up to a minute)")
     pace = "as fast as it goes" if speed is None else f"at {speed:g} times real time"
     replaying.replay_into(journal, session, speed=speed, show=True, title=f"SIMULATED market · {venue} · {pace}")

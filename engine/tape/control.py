@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -121,9 +122,17 @@ def _offset(connection: Any) -> int:
 
 def _carried_alone(tape: Tape, c: int) -> list[int]:
     """Symbols whose core channels no other live connection carries."""
-    others = sum(1 << i for i in np.flatnonzero(tape.connections["live"]).tolist() if i != c)
+    others = _bits(i for i in np.flatnonzero(tape.connections["live"]).tolist() if i != c)
     carriers = tape.symbols["carriers"]
     return [int(s) for s in np.flatnonzero((carriers >> c & 1 == 1) & (carriers & others == 0))]
+
+
+def _bits(places: Iterable[int]) -> int:
+    """The bit set of some places."""
+    bits = 0
+    for place in places:
+        bits |= 1 << place
+    return bits
 
 
 def _silence(tape: Tape, symbol: int, event_ns: int) -> None:
@@ -216,8 +225,8 @@ def _derive_symbol(row: Any, dialect: Dialect, carried: list[tuple[int, int]]) -
     for name, core in (("trade_channel", 0), ("quote_channel", 1), ("book_channel", 2)):
         row[name] = next((i for i in indices if dialect.channels[i].core == core), -1)
     used = [i for i in (row["trade_channel"], row["quote_channel"], row["book_channel"]) if i >= 0]
-    row["carriers"] = sum({1 << c for index, c in carried if index in used})
-    row["trade_carriers"] = sum({1 << c for index, c in carried if index == row["trade_channel"]})
+    row["carriers"] = _bits(c for index, c in carried if index in used)
+    row["trade_carriers"] = _bits(c for index, c in carried if index == row["trade_channel"])
     row["book_is_diff"] = row["book_channel"] >= 0 and dialect.channels[row["book_channel"]].diff
     speaking = [dialect.channels[i] for i in used if dialect.channels[i].core in (1, 2)]
     row["on_change"] = any(channel.on_change for channel in speaking)

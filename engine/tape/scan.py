@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.core import words
+from engine.core.decimals import POWERS_OF_TEN
 from engine.core.frame import (
     AGGREGATE_FIRST,
     AGGREGATE_LAST,
@@ -76,7 +77,6 @@ def _word(text: bytes) -> int:
 REJECT = -1
 DIGITS_MAX = 18  # any whole number of 18 digits fits an int64
 DECIMALS_MAX = 8
-POWERS_OF_TEN = np.array([10**i for i in range(DIGITS_MAX + 1)], np.int64)
 TRUE, FALSE = _word(b"true"), _word(b"fals")
 MARKET, MARKET_MASK = _word(b'MARKET"'), _word(b"\xff" * 7)
 INSURANCE, ADL, ADL_MASK = _word(b"INSURANC"), _word(b'ADL"'), _word(b"\xff" * 4)
