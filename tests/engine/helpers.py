@@ -1,0 +1,356 @@
+"""Records in, minute rows as plain values out; and a small language to write a session down as a story."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from config.schema import Core
+from engine.conveyor import Conveyor
+from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
+from engine.core.instruments import Instrument
+from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
+from engine.core.records import Record, RecordBatch, RecordKind, batch_of, encode
+from engine.core.schema import CODES, COLUMNS, NULL, Form, Reason
+from engine.core.wide import as_int
+from tests.oracles import captures
+
+D = Decimal
+Key = tuple[str, str, int]
+Row = dict[str, Any]
+
+M = 28_000_000  # the first minute of the hand-made sessions
+START_MS = M * MS_PER_MINUTE
+VENUE, SYMBOL = "binance_usdm", "XUSDT"
+
+CAPTURES = captures.CAPTURES
+BINANCE_RAW = CAPTURES / "binance_raw"
+CONNECTIONS = {
+    "usdm_btcusdt": "binance_usdm",
+    "coinm_btcusd_perp": "binance_coinm",
+    "coinm_ethusd_perp": "binance_coinm",
+    "spot_btcusdt": "binance_spot",
+    "spot_ethusdt": "binance_spot",
+    "btcusd": "hyperliquid",
+}
+recorded = pytest.mark.skipif(
+    not BINANCE_RAW.is_dir(), reason=f"no recorded captures in {CAPTURES.name}: set CONVEYOR_CAPTURES to their folder"
+)
+
+
+def capture_paths(name: str) -> list[Path]:
+    """Files of one recorded connection, in time order."""
+    return sorted((CAPTURES / "hyperliquid" if name == "btcusd" else BINANCE_RAW).glob(f"{name}_2*.gz"))
+
+
+_captures: dict[str, list[Record]] = {}
+
+
+def capture(name: str) -> list[Record]:
+    """A recorded connection as its importer would journal it, without the configuration epoch; kept for the run."""
+    if name not in _captures:
+        _captures[name] = captures.records_of_capture(capture_paths(name), CONNECTIONS[name])
+    return _captures[name]
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def core(**sections: dict[str, Any]) -> Core:
+    """Settings with few and small arrays, so that a conveyor costs next to nothing; any of them may be overridden."""
+    limits = {
+        "venues_max": 2, "connections_max": 8, "symbols_max": 8, "book_window_ticks": 16_384, "dedupe_ids": 8192,
+        "history_minutes": 16,
+    }  # fmt: skip
+    given = {"limits": limits | sections.pop("limits", {})} | sections
+    return Core.model_validate(given)
+
+
+@dataclass
+class Run:
+    """What a conveyor did with a session."""
+
+    conveyor: Conveyor
+    effects: list[Effect]
+
+    @property
+    def links(self) -> list[MinuteRows]:
+        return [effect for effect in self.effects if isinstance(effect, MinuteRows)]
+
+    @property
+    def events(self) -> list[Event]:
+        return [effect for effect in self.effects if isinstance(effect, Event)]
+
+    @property
+    def wanted(self) -> list[SnapshotNeeded]:
+        return [effect for effect in self.effects if isinstance(effect, SnapshotNeeded)]
+
+    @property
+    def chain(self) -> str:
+        return self.conveyor.chain
+
+    @property
+    def tape(self) -> Any:
+        assert self.conveyor.state is not None
+        return self.conveyor.state.tape
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events]
+
+    def rows(self) -> dict[Key, list[Row]]:
+        """(venue, symbol, minute) -> values of every revision, oldest first."""
+        found: dict[Key, list[Row]] = {}
+        for link in self.links:
+            for name, scale, row in zip(link.symbols, link.scales, link.rows, strict=True):
+                found.setdefault((link.venue, name, link.minute), []).append(values(row, *scale, link))
+        return found
+
+    def row(self, minute: int = M, symbol: str = SYMBOL, revision: int = -1) -> Row:
+        """One revision of a symbol's minute, whatever the venue; the newest unless told."""
+        (found,) = [rows for key, rows in self.rows().items() if key[1:] == (symbol, minute)]
+        return found[revision]
+
+    def closes(self) -> list[tuple[int, int, int, str]]:
+        """(minute after M, revision, seq of the cause, reason) of every link."""
+        return [(link.minute - M, link.revision, link.cause_seq, reason_of(link)) for link in self.links]
+
+
+def reason_of(link: MinuteRows) -> str:
+    """Why a link was made: event or timeout at first, later what the rows say."""
+    row = link.rows[0]
+    if link.revision == 0:
+        return CODES["close_reason"](int(row["close_reason"])).name.lower()
+    return "late_trades" if int(row["dq_reasons"]) & Reason.LATE_TRADES else "late_merged"
+
+
+def batches(records: Sequence[Record], cuts: Iterable[int] = ()) -> list[RecordBatch]:
+    """One batch, or several cut before the given records."""
+    encoded = [encode(record) for record in records]
+    edges = [0, *sorted(set(cuts)), len(encoded)]
+    return [batch_of(b"".join(encoded[a:b])) for a, b in pairwise(edges) if a < b]
+
+
+def run(records: Sequence[Record], settings: Core | None = None, cuts: Iterable[int] = ()) -> Run:
+    """Hand a session to a new conveyor, behind a configuration epoch; `cuts` are places in `records`."""
+    settings = settings or core()
+    epoch = Record(-1, records[0].recv_ns if records else 0, 0, RecordKind.CONFIG, settings.encode())
+    conveyor, effects = Conveyor(), []
+    for batch in batches([epoch, *records], [cut + 1 for cut in cuts]):
+        effects += conveyor.handle(batch)
+    return Run(conveyor, effects)
+
+
+def values(row: Any, price_decimals: int, quantity_decimals: int, link: MinuteRows | None = None) -> Row:
+    """A row as Decimals, ints, texts and sets of reason names; None for every null. `rev`: the link's revision."""
+    out: Row = {} if link is None else {"rev": link.revision, "link": link.link, "seq": link.cause_seq}
+    for column in COLUMNS:
+        name, form = column.name, column.form
+        if form is Form.QUOTE:
+            wide = as_int(row[f"{name}_hi"], row[f"{name}_lo"])
+            out[name] = D(wide).scaleb(-price_decimals - quantity_decimals)
+        elif form is Form.REAL:
+            real = float(row[name])
+            out[name] = None if math.isnan(real) else real
+        elif form is Form.REASONS:
+            out[name] = {reason.name.lower() for reason in Reason if reason & int(row[name]) and reason.name}
+        elif form is Form.STATUS:
+            out[name] = CODES[name](int(row[name])).name.lower()
+        elif row[name] == NULL:
+            out[name] = None
+        elif form is Form.PRICE:
+            out[name] = D(int(row[name])).scaleb(-price_decimals - 1)
+        elif form is Form.BASE:
+            out[name] = D(int(row[name])).scaleb(-quantity_decimals)
+        else:
+            out[name] = int(row[name])
+    return out
+
+
+def digests(links: Sequence[MinuteRows], *stages: str) -> list[tuple[Any, ...]]:
+    """What two runs are compared by: every link with the digests of some stages."""
+    return [(link.venue, link.minute, link.revision, *(link.digests[stage] for stage in stages)) for link in links]
+
+
+def same_rows(one: Sequence[MinuteRows], other: Sequence[MinuteRows]) -> bool:
+    """Bit for bit, and in the same order."""
+    return [(a.minute, a.revision, a.symbols, a.rows.tobytes()) for a in one] == [
+        (b.minute, b.revision, b.symbols, b.rows.tobytes()) for b in other
+    ]
+
+
+# --- stories ----------------------------------------------------------------------------------------------------------
+
+
+def compact(data: Any) -> bytes:
+    return orjson.dumps(data)
+
+
+class Story:
+    """A session of one venue, told in milliseconds since the start of minute M.
+
+    Receive time is `lag` ms behind the exchange unless `came` (ms since the start of M, the receiver's clock) says so.
+    Seq is the place in `records`, so that a cause can be looked up.
+    """
+
+    def __init__(
+        self, venue: str = VENUE, symbols: Sequence[str] = (SYMBOL,), lag: int = 100, **instrument: Any
+    ) -> None:
+        self.venue, self.symbols, self.lag = venue, list(symbols), lag
+        self.records: list[Record] = []
+        self.ids = 0
+        told = {"price_decimals": 2, "quantity_decimals": 3} | instrument
+        for name in symbols:
+            self.put(-100_000_000, RecordKind.INSTRUMENT, Instrument(venue, name, **told).encode(), 0)
+
+    @property
+    def symbol(self) -> str:
+        return self.symbols[0]
+
+    def put(self, came: int, kind: int, payload: bytes, source: int) -> int:
+        self.records.append(Record(len(self.records), (START_MS + came) * NS_PER_MS, source, kind, payload))
+        return len(self.records) - 1
+
+    def run(self, settings: Core | None = None, cuts: Iterable[int] = ()) -> Run:
+        return run(self.records, settings, cuts)
+
+    def in_time(self) -> Story:
+        """Records told in any order, in the order of their receipt."""
+        self.records.sort(key=lambda record: record.recv_ns)
+        self.records = [replace(record, seq=seq) for seq, record in enumerate(self.records)]
+        return self
+
+    # control
+
+    def connection(self, state: str, came: int, source: int = 1) -> int:
+        return self.put(
+            came, RecordKind.CONNECTION, compact({"venue": self.venue, "state": state, "reason": "story"}), source
+        )
+
+    def subscribe(
+        self, channels: Sequence[str], came: int, source: int = 1, symbols: Sequence[str] | None = None
+    ) -> int:
+        names = self.symbols if symbols is None else symbols
+        entries = [{"channel": channel, "symbol": name} for name in names for channel in channels]
+        return self.put(came, RecordKind.SUBSCRIPTION, compact({"venue": self.venue, "channels": entries}), source)
+
+    def up(self, *channels: str, came: int = -1_000, source: int = 1) -> Story:
+        self.connection("up", came, source)
+        self.subscribe(channels, came, source)
+        return self
+
+    def down(self, came: int, source: int = 1) -> int:
+        return self.connection("down", came, source)
+
+    def tick(self, came: int) -> int:
+        return self.put(came, RecordKind.TICK, b"", 0)
+
+    def ticks(self, first: int, last: int, step: int = 200) -> None:
+        for came in range(first, last + 1, step):
+            self.tick(came)
+
+    def frame(self, came: int, data: Any, source: int = 1) -> int:
+        return self.put(came, RecordKind.FRAME, data if isinstance(data, bytes) else compact(data), source)
+
+    def rest(self, came: int, request: str, data: Any, source: int = 1, symbol: str | None = None) -> int:
+        head = f"{request} {symbol or self.symbol}\n".encode()
+        return self.put(came, RecordKind.REST, head + (data if isinstance(data, bytes) else compact(data)), source)
+
+    # frames
+
+    def _came(self, ms: int, came: int | None) -> int:
+        return ms + self.lag if came is None else came
+
+    def trade(
+        self, ms: int, price: str = "100", quantity: str = "1", buy: bool = True, number: int | None = None,
+        came: int | None = None, source: int = 1, symbol: str | None = None, **more: Any,
+    ) -> int:  # fmt: skip
+        """One trade; ids count up unless told."""
+        self.ids += 1
+        name, number, time = symbol or self.symbol, number or self.ids, START_MS + ms
+        if self.venue == "hyperliquid":
+            side = "B" if buy else "A"
+            item = {"coin": name, "side": side, "px": price, "sz": quantity, "time": time, "hash": "0x0", "tid": number}
+            return self.frame(self._came(ms, came), {"channel": "trades", "data": [item | more]}, source)
+        data = {"e": "trade", "E": time, "T": time, "s": name, "t": number, "p": price, "q": quantity}
+        data |= {"X": "MARKET", "m": not buy} if self.venue != "binance_spot" else {"m": not buy, "M": True}
+        return self.frame(self._came(ms, came), {"stream": f"{name.lower()}@trade", "data": data | more}, source)
+
+    def quote(
+        self, ms: int, bid: str = "99", bid_quantity: str = "1", ask: str = "101", ask_quantity: str = "1",
+        came: int | None = None, source: int = 1, symbol: str | None = None, update: int = 1,
+    ) -> int:  # fmt: skip
+        name, time = symbol or self.symbol, START_MS + ms
+        if self.venue == "hyperliquid":
+            sides = [
+                None if q == "0" else {"px": p, "sz": q, "n": 1} for p, q in ((bid, bid_quantity), (ask, ask_quantity))
+            ]
+            data = {"channel": "bbo", "data": {"coin": name, "time": time, "bbo": sides}}
+            return self.frame(self._came(ms, came), data, source)
+        data = {"u": update, "s": name, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity}
+        if self.venue != "binance_spot":
+            data = {"e": "bookTicker"} | data | {"T": time, "E": time}
+        return self.frame(self._came(ms, came), {"stream": f"{name.lower()}@bookTicker", "data": data}, source)
+
+    def diff(
+        self, ms: int, first: int, last: int, previous: int, bids: Sequence[Sequence[str]] = (),
+        asks: Sequence[Sequence[str]] = (), came: int | None = None, source: int = 1, symbol: str | None = None,
+    ) -> int:  # fmt: skip
+        name, time = symbol or self.symbol, START_MS + ms
+        data: dict[str, Any] = {"e": "depthUpdate", "E": time}
+        if self.venue != "binance_spot":
+            data["T"] = time
+        data |= {"s": name, "U": first, "u": last}
+        if self.venue != "binance_spot":
+            data["pu"] = previous
+        data |= {"b": [list(level) for level in bids], "a": [list(level) for level in asks]}
+        return self.frame(self._came(ms, came), {"stream": f"{name.lower()}@depth@100ms", "data": data}, source)
+
+    def snapshot(
+        self, came: int, last: int, bids: Sequence[Sequence[str]], asks: Sequence[Sequence[str]], source: int = 1
+    ) -> int:
+        return self.rest(came, "depth", {"lastUpdateId": last, "bids": bids, "asks": asks}, source)
+
+    def book(
+        self, ms: int, bids: Sequence[Sequence[str]], asks: Sequence[Sequence[str]], came: int | None = None,
+        source: int = 1, symbol: str | None = None,
+    ) -> int:  # fmt: skip
+        """A whole book of Hyperliquid."""
+        levels = [[{"px": price, "sz": size, "n": 1} for price, size in side] for side in (bids, asks)]
+        data = {"coin": symbol or self.symbol, "time": START_MS + ms, "levels": levels}
+        return self.frame(self._came(ms, came), {"channel": "l2Book", "data": data}, source)
+
+
+def slow_twin() -> Conveyor:
+    """A conveyor whose scanner knows no template: every frame is read by orjson."""
+    return SlowConveyor()
+
+
+class SlowConveyor(Conveyor):
+    def configure(self, core: Core) -> None:
+        super().configure(core)
+        assert self.state is not None
+        self.state.tape.channels[:, :, 1:] = 0  # no channel has a program any more
+
+
+def run_slowly(records: Sequence[Record], settings: Core | None = None) -> Run:
+    """As `run`, every frame by the slow path."""
+    settings = settings or core()
+    epoch = Record(-1, records[0].recv_ns if records else 0, 0, RecordKind.CONFIG, settings.encode())
+    conveyor, effects = SlowConveyor(), []
+    for batch in batches([epoch, *records]):
+        effects += conveyor.handle(batch)
+    return Run(conveyor, effects)
+
+
+def words(rows: np.ndarray) -> np.ndarray:
+    """The cells of rows as words, (rows, fields)."""
+    return rows.view(np.int64).reshape(len(rows), -1)
