@@ -32,7 +32,7 @@ out_option = click.option(
 
 
 @click.command("import", cls=terminal.Verb)
-@click.option("--venue", required=True, type=click.Choice(VENUES))
+@click.option("--venue", required=True, type=click.Choice(VENUES), help="Where the captures were taken.")
 @out_option
 @click.option("--instruments", type=_file, metavar="FILE", help="Scales as the venue tells them: JSON lines or a list.")
 @click.argument("captures", nargs=-1, required=True, type=_file, metavar="CAPTURE...")
@@ -73,9 +73,12 @@ def import_captures(
 @click.command(cls=terminal.Verb)
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Equal seeds give equal journals.")
 @click.option("--minutes", type=click.IntRange(1), default=10, show_default=True, help="Full minutes that close.")
-@click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True)
+@click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True, help="How many are traded.")
 @click.option("--script", type=_file, metavar="FILE", help="Episodes to play (TOML); otherwise a script of its own.")
-@click.option("--venue", type=click.Choice(SIMULATED_VENUES), default=SIMULATED_VENUES[0], show_default=True)
+@click.option(
+    "--venue", type=click.Choice(SIMULATED_VENUES), default=SIMULATED_VENUES[0], show_default=True,
+    help="Whose frames are printed.",
+)  # fmt: skip
 @out_option
 @terminal.settings_options("replay")
 @terminal.json_option
