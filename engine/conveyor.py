@@ -9,10 +9,11 @@ import numpy as np
 from config.schema import Core
 from engine.bars import context as bars_context
 from engine.bars import stage as bars
+from engine.core.candle import VenueCandle
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
 from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
 from engine.core.errors import ConfigError
-from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
 from engine.core.records import Record, RecordBatch, RecordKind, decode_at
 from engine.core.registry import Registry
 from engine.core.schema import NULL, CloseReason, Reason
@@ -31,9 +32,11 @@ from engine.core.state import (
     EngineState,
 )  # fmt: skip
 from engine.quality import stage as quality
+from engine.quality.candles import differences
 from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.message import Candle, Context, MalformedError, mantissa
+from engine.tape.slow import venue_candle
 from engine.tape.template import compile_dialects
 from engine.tape.venues import VENUES
 from engine.tape.watermark import CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, END_GRACE, REVISE, adapt_lateness
@@ -50,6 +53,7 @@ class Conveyor:
         self.registry = Registry()
         self.link = 0
         self.chain = GENESIS
+        self.candles: dict[tuple[int, int], VenueCandle] = {}  # (symbol, minute) -> not compared yet
         self.revisions: dict[
             tuple[int, int], int
         ] = {}  # (venue, minute) -> newest revision, as long as it may be revised
@@ -157,10 +161,11 @@ class Conveyor:
             open_minute = max(int(self._tape.venues[self._tape.symbols[symbol]["venue"]]["open_minute"]), 0)
             if isinstance(message, Context):
                 offset = self._offset_ns(int(self._tape.symbols[symbol]["venue"]))
-                time_ns = recv_ns - max(offset, 0) if message.event_ms is None else message.event_ms * NS_PER_MS
+                heard_ns = recv_ns if offset == NULL else recv_ns - offset
+                time_ns = heard_ns if message.event_ms is None else message.event_ms * NS_PER_MS
                 bars_context.add_context(self._bars, symbol, open_minute, time_ns, message)
             elif isinstance(message, Candle):
-                continue
+                self._take_candle(symbol, message, record, effects)
             else:
                 try:
                     quantity = mantissa(message.quantity, int(self._tape.symbols[symbol]["quantity_decimals"]))
@@ -267,9 +272,52 @@ class Conveyor:
         self._publish(venue, minute, members, effects)
 
     def _end_grace(self, venue: int, effects: list[Effect]) -> None:
+        """The values of the minute are final: now the venue's own candles may be compared."""
         if self._tape.venues[venue]["dirty"]:
             self._revise(venue, effects)
         self._tape.venues[venue]["grace_open"] = 0
+        for symbol, minute in sorted(self.candles):
+            if self._tape.symbols[symbol]["venue"] == venue:
+                self._compare_candle(symbol, minute, effects)
+
+    def _take_candle(self, symbol: int, message: Candle, record: Record, effects: list[Effect]) -> None:
+        """Keep a venue's candle until its minute is final; where it has no closed flag, a later one closes it."""
+        instrument, minute = self.registry.instruments[symbol], minute_of(message.open_ms * NS_PER_MS)
+        try:
+            candle = venue_candle(message, instrument)
+        except MalformedError as error:
+            detail = {"connection": record.source, "reason": error.reason}
+            effects.append(
+                Event(record.seq, record.recv_ns, "malformed_frame", instrument.venue, message.symbol, detail)
+            )
+            return
+        self.candles[symbol, minute] = candle
+        earlier = self.candles.get((symbol, minute - 1))
+        if earlier and not earlier.closed:
+            self.candles[symbol, minute - 1] = earlier._replace(closed=True)
+        for m in (minute - 1, minute):
+            self._compare_candle(symbol, m, effects)
+
+    def _compare_candle(self, symbol: int, minute: int, effects: list[Effect]) -> None:
+        """A closed candle against its final minute: a row that claims to be ok and differs loses its status."""
+        candle = self.candles.get((symbol, minute))
+        venue = int(self._tape.symbols[symbol]["venue"])
+        row = self._tape.venues[venue]
+        final = minute < row["open_minute"] - int(row["grace_open"])
+        if candle is None or not candle.closed or not final:
+            return
+        del self.candles[symbol, minute]
+        members = np.array([symbol])
+        if (venue, minute) not in self.revisions:
+            return
+        found = differences(self._recall(minute, members)[0], candle)
+        if found:
+            instrument = self.registry.instruments[symbol]
+            seq, now_ns = int(self._tape.clock[CLOCK_SEQ]), int(self._tape.clock[CLOCK_NOW])
+            detail = {"exchange_ts": close_ms(minute), "columns": found}
+            effects.append(Event(seq, now_ns, "candle_mismatch", instrument.venue, instrument.symbol, detail))
+            quality.revise(self._tape, self._bars, members, minute, int(Reason.CANDLE_MISMATCH))
+            self._publish(venue, minute, members, effects)
 
     def _lower_late(self, effects: list[Effect]) -> None:
         """Trades after grace: their minute keeps its values and loses its status, if it is still remembered."""

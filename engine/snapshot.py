@@ -15,6 +15,7 @@ import orjson
 
 from config.schema import Core
 from engine.conveyor import Conveyor
+from engine.core.candle import VenueCandle
 from engine.core.errors import ConfigError
 from engine.core.kernel import SOURCE_DIGEST
 from engine.core.registry import Registry
@@ -63,6 +64,7 @@ def take(conveyor: Conveyor) -> Snapshot:
         "registry": conveyor.registry.encode(),
         "link": conveyor.link,
         "chain": conveyor.chain,
+        "candles": [[s, m, list(candle)] for (s, m), candle in conveyor.candles.items()],
         "revisions": [[v, m, r] for (v, m), r in conveyor.revisions.items()],
         "layout": LAYOUT_DIGEST,
         "schema": SCHEMA_DIGEST,
@@ -108,6 +110,7 @@ def restore(snapshot: Snapshot) -> Conveyor:
     conveyor.configure(Core.decode(header["core"].encode()))
     conveyor.registry = Registry.decode(header["registry"])
     conveyor.link, conveyor.chain = header["link"], header["chain"]
+    conveyor.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
     conveyor.revisions = {(v, m): r for v, m, r in header["revisions"]}
     assert conveyor.state is not None
     tape, history = conveyor.state.tape, conveyor.state.history

@@ -80,7 +80,6 @@ class Reason(IntFlag):
     FEED_ABSENT = (
         1 << 20
     )  # -: an optional channel (open interest, index, depth) is not configured; its columns are null
-    CANDLE_EQUAL = 1 << 21  # -: the venue's own closed candle equals this row in every column
 
 
 STALE_REASONS = (

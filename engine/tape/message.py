@@ -88,7 +88,7 @@ class Candle(NamedTuple):
     low: str
     close: str
     base_volume: str
-    trade_count: int
+    trade_count: int | None
     quote_volume: str | None = None
     taker_buy_base_volume: str | None = None
     taker_buy_quote_volume: str | None = None
@@ -116,7 +116,7 @@ _DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?", re.ASCII)
 MANTISSA_MAX = 10**18  # the scanner's bound: any whole number of 18 digits
 
 
-def mantissa(text: str, decimals: int) -> int:
+def mantissa(text: str, decimals: int, bound: int | None = MANTISSA_MAX) -> int:
     """`text` times ten to `decimals`, exactly; MalformedError if it is no plain decimal, too long, or finer."""
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
         raise MalformedError("number")
@@ -124,7 +124,7 @@ def mantissa(text: str, decimals: int) -> int:
     if fraction[decimals:].strip("0"):
         raise MalformedError("finer than the instrument's scale")
     value = int(whole + fraction[:decimals].ljust(decimals, "0"))
-    if value >= MANTISSA_MAX:
+    if bound is not None and value >= bound:
         raise MalformedError("number too large")
     return value
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from engine.core import frame as slot
+from engine.core.candle import VenueCandle
 from engine.core.effects import Effect, Event
+from engine.core.instruments import Instrument
 from engine.core.marks import set_mark
 from engine.core.records import Record
 from engine.core.registry import Registry
@@ -197,3 +199,19 @@ def _malformed(
 
 def _event(record: Record, kind: str, venue: str, detail: dict[str, Any]) -> Event:
     return Event(record.seq, record.recv_ns, kind, venue, "", detail)
+
+
+def venue_candle(message: Candle, instrument: Instrument) -> VenueCandle:
+    """A venue's candle as mantissas of the row. An inverse contract's quote columns mean something else there."""
+    price, quantity = instrument.price_decimals, instrument.quantity_decimals
+
+    def at(text: str | None, decimals: int) -> int | None:
+        return None if text is None else mantissa(text, decimals, bound=None)
+
+    prices = [10 * mantissa(text, price) for text in (message.open, message.high, message.low, message.close)]
+    quote = (None, None) if instrument.inverse else (message.quote_volume, message.taker_buy_quote_volume)
+    return VenueCandle(
+        message.closed, prices[0], prices[1], prices[2], prices[3], mantissa(message.base_volume, quantity, bound=None),
+        message.trade_count, at(quote[0], price + quantity), at(message.taker_buy_base_volume, quantity),
+        at(quote[1], price + quantity),
+    )  # fmt: skip

@@ -140,11 +140,9 @@ def _candle(data: Any) -> Message:
     texts = [data.get(key) for key in "ohlcv"]  # open, high, low, close, volume
     if any(type(value) is not str for value in texts) or type(data.get("s")) is not str:
         raise MalformedError("candle")
-    # There is no closed flag: a candle is final only when a later one begins.
-    opened, highest, lowest, closed, volume = (
-        str(value) for value in (texts[0], texts[1], texts[2], texts[3], texts[4])
-    )
-    return Candle(data["s"], whole(data.get("t")), False, opened, highest, lowest, closed, volume, whole(data.get("n")))
+    opened, highest, lowest, closed, volume = (str(value) for value in texts)
+    # There is no closed flag: a candle is final when a later one begins. What `n` counts is not documented: left out.
+    return Candle(data["s"], whole(data.get("t")), False, opened, highest, lowest, closed, volume, None)
 
 
 READERS = {"bbo": _quote, "l2Book": _book, "activeAssetCtx": _context, "candle": _candle}
