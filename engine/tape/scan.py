@@ -160,14 +160,34 @@ def pairs(position, end, price_decimals, quantity_decimals, prices, quantities):
 
 
 @inlined
+def name_tag(dialect, address, length):
+    """A 64-bit mix of a dialect and the first and last words of a name of 1 to 63 bytes."""
+    begin = load64(address) & low_bytes(length)
+    tail = load64(address + length - 8) if length > 8 else begin
+    return mix(begin, mix(tail, length + 64 * dialect))
+
+
+@inlined
+def low_bytes(count):
+    """Mask of the lowest `count` bytes of a word; all of them from 8 on."""
+    return ALL_BITS if count >= 8 else shift_right(ALL_BITS, 64 - 8 * count)
+
+
+@inlined
+def same_name(name, address, length):
+    """Whether the zero-padded words of `name` are the `length` bytes at `address`."""
+    for i in range((length + 7) >> 3):
+        if name[i] != load64(address + 8 * i) & low_bytes(length - 8 * i):
+            return False
+    return True
+
+
+@inlined
 def route_of(routes, dialect, address, length):
     """Index of the route named by `length` bytes at `address`, else REJECT."""
     if length <= 0 or length >= 64:
         return np.int64(REJECT)
-    if length >= 8:
-        tag = mix(load64(address), mix(load64(address + length - 8), length + 64 * dialect))
-    else:
-        tag = mix(load64(address) & shift_right(ALL_BITS, 64 - 8 * length), length + 64 * dialect)
+    tag = name_tag(dialect, address, length)
     slot = shift_right(tag, 32) & (routes.shape[0] - 1)
     while routes[slot].used:
         if (
@@ -180,26 +200,12 @@ def route_of(routes, dialect, address, length):
     return np.int64(REJECT)
 
 
-@inlined
-def same_name(name, address, length):
-    """Whether the zero-padded words of `name` are the `length` bytes at `address`."""
-    whole = length >> 3
-    for i in range(whole):
-        if name[i] != load64(address + 8 * i):
-            return False
-    rest = length & 7
-    return rest == 0 or name[whole] == load64(address + 8 * whole) & shift_right(ALL_BITS, 64 - 8 * rest)
-
-
 @kernel
 def add_route(routes, dialect, address, length, channel, symbol):
     """Enter a name; an entry of the same name is replaced. The bytes behind the name must be zero up to a word."""
     slot = route_of(routes, dialect, address, length)
     if slot < 0:
-        if length >= 8:
-            tag = mix(load64(address), mix(load64(address + length - 8), length + 64 * dialect))
-        else:
-            tag = mix(load64(address) & shift_right(ALL_BITS, 64 - 8 * length), length + 64 * dialect)
+        tag = name_tag(dialect, address, length)
         slot = shift_right(tag, 32) & (routes.shape[0] - 1)
         while routes[slot].used:
             slot = (slot + 1) & (routes.shape[0] - 1)
