@@ -65,8 +65,10 @@ class Limits(Section):
     """Sizes of everything that is allocated at the start; reaching one is a counted drop, never a resize."""
 
     venues_max: int = Field(4, ge=1, le=16, description="Venues of one engine.")
-    connections_max: int = Field(32, ge=1, le=1024, description="Connections over all venues.")
-    symbols_max: int = Field(64, ge=1, le=1024, description="Symbols over all venues.")
+    connections_max: int = Field(
+        32, ge=1, le=63, description="Connections over all venues; a symbol knows its own as bits of a word."
+    )
+    symbols_max: int = Field(64, ge=1, le=4096, description="Symbols over all venues.")
     book_window_ticks: PowerOfTwo = Field(
         16_384,
         ge=1024,

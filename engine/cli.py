@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from engine.commands import config, data, demo, describe, recording, replay, terminal, version
+from engine.commands import bench, config, data, demo, describe, recording, replay, terminal, version
 
 VERBS: tuple[click.Command, ...] = (
     demo.demo,
@@ -17,6 +17,7 @@ VERBS: tuple[click.Command, ...] = (
     data.export,
     data.store,
     data.journal,
+    bench.bench,
     describe.describe,
     config.config,
     version.version,

@@ -30,7 +30,7 @@ ENDS = {"engine.io", "engine.api", "engine.execution"}
 BELOW_STAGES = {"config", "engine.core"}
 BELOW_CONVEYOR = BELOW_STAGES | STAGES
 BELOW_SNAPSHOT = BELOW_CONVEYOR | {"engine.conveyor"}
-BELOW_RUNNER = BELOW_SNAPSHOT | {"engine.snapshot"} | ENDS
+BELOW_RUNNER = BELOW_SNAPSHOT | {"engine.snapshot", "engine.warm"} | ENDS
 BELOW_APP = BELOW_RUNNER | {"engine.runner", "engine.modes"}
 BELOW_CLI = BELOW_APP | {"engine.app"}
 EVERYTHING = BELOW_CLI | {"engine.cli", "engine.commands", "replay", "bench"}
@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(ENDS, BELOW_STAGES),
     "engine.conveyor": BELOW_CONVEYOR,
     "engine.snapshot": BELOW_SNAPSHOT,
+    "engine.warm": BELOW_SNAPSHOT | {"engine.snapshot"},
     "engine.runner": BELOW_RUNNER,
     "engine.modes": BELOW_RUNNER | {"engine.runner"},
     "engine.app": BELOW_APP,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.commands import terminal
+from engine.commands.replay import compile_kernels
 from engine.commands.terminal import Exit, Stop
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ def _replaying(description: str, reader: SessionReader) -> Iterator[Iterator[Eff
     from engine.io.journal_reader import JournalReader
     from replay.verify import replayed
 
+    compile_kernels()
     total = JournalReader(reader.journal()).info().raw_bytes
     with terminal.progress(description, total, "bytes") as advance:
         yield replayed(reader, advance=advance)

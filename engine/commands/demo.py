@@ -47,7 +47,6 @@ def demo(seed: int, minutes: int, symbols: int, speed: float | None, venue: str,
             journal, simulate(market), origin="simulated", core=Core(), symbols=symbols,
             progress=lambda done_ns: advance(done_ns / NS_PER_S),
         )  # fmt: skip
-    terminal.note("loading kernels (the first start after an update compiles them, which takes up to a minute)")
     pace = "as fast as it goes" if speed is None else f"at {speed:g} times real time"
     replaying.replay_into(journal, session, speed=speed, show=True, title=f"SIMULATED market · {venue} · {pace}")
     with SessionReader(session) as reader:

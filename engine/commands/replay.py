@@ -81,6 +81,7 @@ def replay_into(
     from engine.io.states import StateFolder
     from engine.runner import paced, run
 
+    compile_kernels()
     reader = JournalReader(journal)
     info = reader.info()
     origin = str(reader.header.get("origin", "live"))
@@ -120,6 +121,19 @@ def replay_into(
         "session": str(session), "journal": str(journal), "origin": origin, "counts": counts, "chain": chain,
         "resumed_from": resumed_from, "records": info.records, "torn_bytes": reader.torn_bytes,
     }  # fmt: skip
+
+
+def compile_kernels() -> None:
+    """The first start after an update compiles; say so, rather than let a replay seem to stand still."""
+    from engine.core.kernel import is_warm
+
+    if is_warm():
+        return
+    from engine.warm import STEPS, warm
+
+    terminal.note("compiling kernels, once for this version")
+    with terminal.progress("compile", STEPS, "steps") as advance:
+        warm(lambda: advance(1))
 
 
 def recall(states: Any, links: int) -> tuple[Any, int]:

@@ -41,6 +41,11 @@ JIT: Any = numba.njit
 KERNELS: list[Any] = []  # every compiled function, in import order; a test walks it and asserts the flags
 
 
+def is_warm() -> bool:
+    """Whether kernels of these sources were compiled before on this machine."""
+    return any(_cache.rglob("*.nbi"))
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of plain arrays and scalars: `out` last, no allocation, fixed order, never raises."""
     compiled = JIT(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)

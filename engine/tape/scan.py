@@ -176,7 +176,7 @@ def low_bytes(count):
 @inlined
 def same_name(name, address, length):
     """Whether the zero-padded words of `name` are the `length` bytes at `address`."""
-    for i in range((length + 7) >> 3):
+    for i in range((length + 7) >> 3):  # noqa: SIM110 - kernels know no generators
         if name[i] != load64(address + 8 * i) & low_bytes(length - 8 * i):
             return False
     return True
