@@ -16,10 +16,11 @@ from engine.core.errors import ConfigError
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
 from engine.core.records import Record, RecordBatch, RecordKind, decode_at
 from engine.core.registry import Registry
-from engine.core.schema import NULL, CloseReason, Reason
+from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import (
     CLOCK_LEDGER,
     CLOCK_NOW,
+    CLOCK_RECV,
     CLOCK_SEQ,
     CLOCK_TICKED,
     SET_FUTURE,
@@ -39,7 +40,7 @@ from engine.tape.message import Candle, Context, MalformedError, mantissa
 from engine.tape.slow import venue_candle
 from engine.tape.template import compile_dialects
 from engine.tape.venues import VENUES
-from engine.tape.watermark import CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, END_GRACE, REVISE, adapt_lateness
+from engine.tape.watermark import CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, END_GRACE, LOWER, REVISE, adapt_lateness
 
 STAGES = ("tape", "bars", "quality")  # read downwards: digests, bench rows and replay's comparison points come from it
 
@@ -53,6 +54,7 @@ class Conveyor:
         self.registry = Registry()
         self.link = 0
         self.chain = GENESIS
+        self.late: dict[tuple[int, int], int] = {}  # (symbol, minute) -> trades after grace since the last TICK
         self.candles: dict[tuple[int, int], VenueCandle] = {}  # (symbol, minute) -> not compared yet
         self.revisions: dict[
             tuple[int, int], int
@@ -71,19 +73,19 @@ class Conveyor:
             self._begin(record)
         while True:
             position, stop, detail = tape.read(self._tape, batch.buffer, position, batch.end)
-            self._fold(effects)
+            self._fold()
             if stop == tape.END:
                 return effects
             if stop == tape.DUE:
                 self._attend(detail // 8, detail % 8, effects)
             elif stop == tape.FIRST_EVENT:
-                effects += control.first_event(self._tape, self.registry, detail)
+                self._hear_again(detail, effects)
             elif stop == tape.BOOK:
                 self._ask_for_books(effects)
             elif stop in (tape.CONTROL, tape.STRANGE):
                 record, position = decode_at(batch.buffer, position)
                 self._obey(record, effects) if stop == tape.CONTROL else self._read_slowly(record, effects)
-                self._fold(effects)
+                self._fold()
 
     def _begin(self, record: Record) -> None:
         if record.kind != RecordKind.CONFIG:
@@ -115,7 +117,7 @@ class Conveyor:
     def _obey(self, record: Record, effects: list[Effect]) -> None:
         """A control record: it changes what the tape expects, or answers what the conveyor asked for."""
         belt, registry = self._tape, self.registry
-        belt.clock[CLOCK_SEQ], belt.clock[CLOCK_TICKED] = record.seq, 0
+        belt.clock[[CLOCK_SEQ, CLOCK_TICKED, CLOCK_RECV]] = record.seq, 0, record.recv_ns
         if record.kind == RecordKind.CONFIG:
             self.configure(Core.decode(record.payload))
         elif record.kind == RecordKind.INSTRUMENT:
@@ -177,10 +179,13 @@ class Conveyor:
                     self._bars, symbol, open_minute, message.event_ms, message.taker_buy, quantity
                 )
 
-    def _fold(self, effects: list[Effect]) -> None:
-        bars.fold(self._tape, self._bars)
-        if self._tape.clock[CLOCK_LEDGER]:
-            self._lower_late(effects)
+    def _fold(self) -> None:
+        belt, sums = self._tape, self._bars
+        bars.fold(belt, sums)
+        lines = int(belt.clock[CLOCK_LEDGER])
+        belt.clock[CLOCK_LEDGER] = 0
+        for symbol, minute, count in sums.ledger[:lines].tolist():
+            self.late[symbol, minute] = self.late.get((symbol, minute), 0) + count
 
     def _ask_for_books(self, effects: list[Effect]) -> None:
         """Every book that fell out of step needs a snapshot, asked for once."""
@@ -205,17 +210,20 @@ class Conveyor:
             self._revise(venue, effects)
         elif what == END_GRACE:
             self._end_grace(venue, effects)
+        elif what == LOWER:
+            self._lower_late(venue, effects)
 
     def _close(self, venue: int, reason: CloseReason, effects: list[Effect]) -> None:
         """Close the open minute of a venue: every stage in turn, then one link of the chain."""
         belt, sums = self._tape, self._bars
         minute = int(belt.venues[venue]["open_minute"])
-        members = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] == 1))
+        members = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] > 0))
         bars.seal(sums, members, minute)
         closing, witness = self._closing(venue, minute, reason)
         bars.close(belt, sums, members, minute, closing)
         quality.close(belt, sums, members, minute, witness, self._quality_limits())
         self._publish(venue, minute, members, effects)
+        belt.symbols["active"][members[belt.symbols["active"][members] == 2]] = 0
         row = belt.venues[venue]
         row["open_minute"], row["grace_open"], row["dirty"] = minute + 1, 1, 0
         row["closed_skew_ns"] = self._offset_ns(venue)
@@ -229,12 +237,11 @@ class Conveyor:
         skew_ns, before_ns = self._offset_ns(venue), int(belt.venues[venue]["closed_skew_ns"])
         offset_ns = skew_ns if skew_ns != NULL else 0
         present = proven = 0
-        lateness_ns, newest_recv_ns = 0, 0
+        lateness_ns = 0
         alive_ns = np.full(len(belt.symbols), -1, np.int64)
         for c in np.flatnonzero(belt.connections["venue"] == venue).tolist():
             connection = belt.connections[c]
             heard_ns = int(connection["last_recv_ns"]) - offset_ns
-            newest_recv_ns = max(newest_recv_ns, int(connection["last_recv_ns"]))
             ended_before = not connection["live"] and connection["event_ns_max"] < boundary_ns - NS_PER_MINUTE
             if not ended_before and int(connection["up_ns"]) - offset_ns < boundary_ns:
                 present |= 1 << c
@@ -242,9 +249,8 @@ class Conveyor:
                 proven |= (heard_ns >= boundary_ns) << c
                 if connection["votes"]:
                     lateness_ns = max(lateness_ns, int(connection["lateness_ns"]))
-            carried = (belt.symbols["carriers"] >> c & 1) == 1
+            carried = ((belt.symbols["quote_carriers"] | belt.symbols["book_carriers"]) >> c & 1) == 1
             alive_ns[carried] = np.maximum(alive_ns[carried], heard_ns)
-        closed_ns = int(belt.clock[CLOCK_NOW]) if reason is CloseReason.TIMEOUT else newest_recv_ns
         skewed = skew_ns == NULL or (
             before_ns != NULL and abs(skew_ns - before_ns) > self.core.quality.skew_step_ms_max * NS_PER_MS
         )
@@ -252,7 +258,7 @@ class Conveyor:
             alive_ns,
             NULL if skew_ns == NULL else skew_ns // NS_PER_MS,
             lateness_ns // NS_PER_MS,
-            (closed_ns - offset_ns - boundary_ns) // NS_PER_MS,
+            (int(belt.clock[CLOCK_RECV]) - offset_ns - boundary_ns) // NS_PER_MS,
             reason,
         )
         return closing, quality.Witness(present, proven, reason is CloseReason.TIMEOUT, skewed)
@@ -262,10 +268,11 @@ class Conveyor:
         belt, sums = self._tape, self._bars
         minute = int(belt.venues[venue]["open_minute"]) - 1
         belt.venues[venue]["dirty"] = 0
-        mine = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] == 1))
+        mine = np.flatnonzero(belt.symbols["venue"] == venue)
         before = self._recall(minute, mine)
         total = sums.trade_sums[mine, minute & 3]
-        members = mine[(total["minute"] == minute) & (total["late_merged"] != before["late_merged"])]
+        touched = (total["minute"] == minute) & (total["late_merged"] != before["late_merged"])
+        members = mine[touched & (before["received"] != NULL)]
         self._recall(minute, members)
         bars.revise(belt, sums, members, minute)
         quality.revise(belt, sums, members, minute)
@@ -319,26 +326,40 @@ class Conveyor:
             quality.revise(self._tape, self._bars, members, minute, int(Reason.CANDLE_MISMATCH))
             self._publish(venue, minute, members, effects)
 
-    def _lower_late(self, effects: list[Effect]) -> None:
-        """Trades after grace: their minute keeps its values and loses its status, if it is still remembered."""
-        belt, sums = self._tape, self._bars
-        lines = sums.ledger[: belt.clock[CLOCK_LEDGER]].copy()
-        belt.clock[CLOCK_LEDGER] = 0
+    def _hear_again(self, connection: int, effects: list[Effect]) -> None:
+        """A connection is back: minutes that were closed while it was away lose their status."""
+        found, closed = control.first_event(self._tape, self.registry, connection)
+        effects += found
+        for symbol, minute, reason in closed:
+            self._lower(symbol, minute, reason, effects)
+
+    def _lower_late(self, venue: int, effects: list[Effect]) -> None:
+        """Trades that came after grace: their minute keeps its values and loses its status, if it is remembered."""
+        belt = self._tape
+        belt.venues[venue]["late"] = 0
         seq, now_ns = int(belt.clock[CLOCK_SEQ]), int(belt.clock[CLOCK_NOW])
-        for symbol, minute, count in lines.tolist():
+        for symbol, minute in sorted(self.late):
+            if belt.symbols[symbol]["venue"] != venue:
+                continue
+            count = self.late.pop((symbol, minute))
             instrument = self.registry.instruments[symbol]
-            venue = int(belt.symbols[symbol]["venue"])
             detail = {"exchange_ts": close_ms(minute), "count": count}
             effects.append(Event(seq, now_ns, "late_trades", instrument.venue, instrument.symbol, detail))
-            members = np.array([symbol])
-            if (venue, minute) not in self.revisions:
-                continue
-            if self._recall(minute, members)["received"][0] == NULL:
-                continue  # the symbol was not subscribed then
-            for name in ("received", "late_dropped"):
-                sums.rows[name][symbol] += count
-            quality.revise(belt, sums, members, minute, int(Reason.LATE_TRADES))
-            self._publish(venue, minute, members, effects)
+            self._lower(symbol, minute, Reason.LATE_TRADES, effects, count)
+
+    def _lower(self, symbol: int, minute: int, reason: Reason, effects: list[Effect], late: int = 0) -> None:
+        """A later revision of a closed minute with equal values and one more reason, if the minute is remembered."""
+        belt, members = self._tape, np.array([symbol])
+        venue = int(belt.symbols[symbol]["venue"])
+        if (venue, minute) not in self.revisions:
+            return
+        before = self._recall(minute, members)[0]
+        if before["received"] == NULL or (before["dq_status"] == Status.STALE and not late):
+            return  # it had no row, or nothing to lose
+        for name in ("received", "late_dropped"):
+            self._bars.rows[name][symbol] += late
+        quality.revise(belt, self._bars, members, minute, int(reason))
+        self._publish(venue, minute, members, effects)
 
     def _recall(self, minute: int, members: np.ndarray) -> np.ndarray:
         """Put the newest revision of a closed minute back into the rows; a copy of it."""

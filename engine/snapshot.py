@@ -64,6 +64,7 @@ def take(conveyor: Conveyor) -> Snapshot:
         "registry": conveyor.registry.encode(),
         "link": conveyor.link,
         "chain": conveyor.chain,
+        "late": [[s, m, count] for (s, m), count in conveyor.late.items()],
         "candles": [[s, m, list(candle)] for (s, m), candle in conveyor.candles.items()],
         "revisions": [[v, m, r] for (v, m), r in conveyor.revisions.items()],
         "layout": LAYOUT_DIGEST,
@@ -110,6 +111,7 @@ def restore(snapshot: Snapshot) -> Conveyor:
     conveyor.configure(Core.decode(header["core"].encode()))
     conveyor.registry = Registry.decode(header["registry"])
     conveyor.link, conveyor.chain = header["link"], header["chain"]
+    conveyor.late = {(s, m): count for s, m, count in header["late"]}
     conveyor.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
     conveyor.revisions = {(v, m): r for v, m, r in header["revisions"]}
     assert conveyor.state is not None

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
-from engine.core.state import Bars
+from engine.core.state import MINUTES_AHEAD, Bars
 
 
 def _slot(bars: Bars, symbol: int, minute: int, open_minute: int) -> Any:
     """The sums of a minute that is not closed yet, begun if need be; a late sample counts for the open minute."""
-    minute = min(max(minute, open_minute), open_minute + 1)
+    minute = min(max(minute, open_minute), open_minute + MINUTES_AHEAD)
     total = bars.context_sums[symbol, minute & 3]
     if total["minute"] != minute:
         total["minute"] = minute

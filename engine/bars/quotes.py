@@ -8,7 +8,7 @@ from engine.core.frame import ROLE_BOOK
 from engine.core.kernel import inlined, kernel
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import NULL
-from engine.core.state import CLOCK_QUOTES, GRID_POINTS
+from engine.core.state import CLOCK_QUOTES, GRID_POINTS, MINUTES_AHEAD
 
 
 @inlined
@@ -94,8 +94,9 @@ def flow(now, tick):
 
 @inlined
 def effect_ns(event_ns, at_ns, open_minute):
-    """When a tick takes effect: never before the one before it, never in a closed minute, at most a minute ahead."""
-    return min(max(event_ns, at_ns, open_minute * NS_PER_MINUTE), (open_minute + 2) * NS_PER_MINUTE - 1)
+    """When a tick takes effect: never before the one before it, in a closed minute, or beyond the minutes held."""
+    latest_ns = (open_minute + MINUTES_AHEAD + 1) * NS_PER_MINUTE - 1
+    return min(max(event_ns, at_ns, open_minute * NS_PER_MINUTE), latest_ns)
 
 
 @kernel

@@ -133,7 +133,7 @@ def write_context(row, total, now, minute, boundary_ns, symbol):
 def write_rows(members, minute, alive_ns, symbols, trades, quotes, depths, contexts, context_now, rows):
     """Write the row of `minute` for every symbol of `members` into `rows`, ROW (symbols,).
 
-    alive_ns: (symbols,) newest frame of any connection that carries the symbol, on the venue's clock; -1: none.
+    alive_ns: (symbols,) newest frame of any connection of its quote or depth, on the venue's clock; -1: none.
     """
     boundary_ns = (minute + 1) * NS_PER_MINUTE
     slot = minute & 3

@@ -32,7 +32,7 @@ def seal(bars: Bars, members: np.ndarray, minute: int) -> None:
 class Closing(NamedTuple):
     """What the tape and the clock say of a minute that closes.
 
-    alive_ns: (symbols,) newest frame of any connection that carries the symbol, on the venue's clock; -1: none.
+    alive_ns: (symbols,) newest frame of any connection of its quote or depth, on the venue's clock; -1: none.
     skew_ms: clock offset or NULL. lateness_ms: of the slowest voting connection. wait_ms: closing record - boundary -
     skew.
     """

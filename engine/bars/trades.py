@@ -7,7 +7,7 @@ from engine.core.kernel import inlined, kernel
 from engine.core.marks import set_mark
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import Reason
-from engine.core.state import CLOCK_LEDGER, CLOCK_TRADES
+from engine.core.state import CLOCK_LEDGER, CLOCK_TRADES, MINUTES_AHEAD
 from engine.core.wide import add_product
 
 REJECTED, OVERFLOW = int(Reason.REJECTED), int(Reason.OVERFLOW)
@@ -85,18 +85,13 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
         minute = tick.event_ns // NS_PER_MINUTE
         late = minute < opened
         if tick.flag != COUNTED:
-            # Whatever is not counted is accounted for where it was seen, unless its own minute can still take it.
-            if (
-                minute < opened - 1
-                or minute > opened + 1
-                or (late and not venue.grace_open)
-                or tick.flag == NOT_BELIEVED
-            ):
+            # What is not counted is accounted for where it was seen, unless its minute is still to be closed.
+            if late or minute > opened + MINUTES_AHEAD or tick.flag == NOT_BELIEVED:
                 minute = opened
         elif late and not (minute == opened - 1 and venue.grace_open):
             enter_late(ledger, clock, s, minute)
             continue
-        elif minute > opened + 1:
+        elif minute > opened + MINUTES_AHEAD:
             set_mark(marks, s, opened, OVERFLOW)
             minute = opened
         total = sums[s, minute & 3]
@@ -113,5 +108,4 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
             add_trade(total, tick)
             if late:
                 total.late_merged += 1
-                venue.dirty = 1
     clock[CLOCK_TRADES] = 0

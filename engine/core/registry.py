@@ -16,13 +16,16 @@ class Registry:
     venues: list[str] = field(default_factory=list)
     instruments: list[Instrument] = field(default_factory=list)  # index = symbol index
     subscriptions: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # connection -> (channel, symbol)
+    _index: dict[tuple[str, str], int] = field(default_factory=dict)  # (venue, symbol) -> symbol index
 
     def symbol(self, venue: str, name: str) -> int:
         """Index of a symbol; -1 if it is not known."""
-        for i, instrument in enumerate(self.instruments):
-            if instrument.symbol == name and instrument.venue == venue:
-                return i
-        return -1
+        return self._index.get((venue, name), -1)
+
+    def add(self, instrument: Instrument) -> None:
+        """Enter a symbol; its index is the next one."""
+        self._index[instrument.venue, instrument.symbol] = len(self.instruments)
+        self.instruments.append(instrument)
 
     def venue(self, name: str, limit: int) -> int:
         """Index of a venue, entered if it is new."""
@@ -41,8 +44,8 @@ class Registry:
 
     @classmethod
     def decode(cls, data: dict[str, Any]) -> Registry:
-        return cls(
-            list(data["venues"]),
-            [Instrument.decode(text.encode()) for text in data["instruments"]],
-            {c: [(channel, symbol) for channel, symbol in pairs] for c, pairs in data["subscriptions"]},
-        )
+        pairs = {c: [(channel, symbol) for channel, symbol in pairs] for c, pairs in data["subscriptions"]}
+        registry = cls(list(data["venues"]), subscriptions=pairs)
+        for text in data["instruments"]:
+            registry.add(Instrument.decode(text.encode()))
+        return registry

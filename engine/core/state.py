@@ -14,7 +14,8 @@ from engine.core.frame import FRAME_SLOTS
 from engine.core.rings import ColumnRing
 from engine.core.schema import NULL, ROW
 
-SLOTS = 4  # minutes held open per symbol: the one in grace, the open one, the one running ahead, and a clean one
+SLOTS = 4  # minutes held per symbol: the one in grace, the open one, and those that run ahead
+MINUTES_AHEAD = 2
 GRID_POINTS = 60
 DISORDER_BINS = 160  # of 10 ms
 TOP_LEVELS = 20
@@ -40,6 +41,8 @@ VENUE = _layout("venue", """
     open_minute       minute not yet closed; -1 before the first event
     grace_open        1 while late trades of open_minute - 1 are still merged
     dirty             1 if a late trade was merged since open_minute - 1 was last closed
+    late              1 if trades of it came after grace since the last TICK
+    backfills         1: a new connection is first told of trades from before it
     subscribed_ns     receive time of the first subscription; -1 before
     closed_skew_ns    clock offset when the last minute closed; NULL before
     unreadable        frames of this venue that no decoder understood
@@ -70,7 +73,7 @@ CONNECTION = _layout("connection", f"""
 
 SYMBOL = _layout("symbol", """
     venue             index of its venue; -1: unused
-    active            1 while subscribed
+    active            1 while subscribed, 2 until the minute closes in which it ceased to be
     price_decimals    scale of its prices
     quantity_decimals scale of its quantities
     inverse           1: quantity counts contracts
@@ -84,6 +87,8 @@ SYMBOL = _layout("symbol", """
     on_change         1: a book or quote channel speaks only on change
     carriers          bit set of the connections of its core channels
     trade_carriers    bit set of the connections of its trade channel
+    quote_carriers    bit set of the connections of its quote channel
+    book_carriers     bit set of the connections of its depth channel
     has_interest      1: open interest is subscribed
     has_mark          1: mark price is subscribed
     has_liquidations  1: forced orders are subscribed
@@ -285,7 +290,7 @@ ROUTE = _layout("route", f"""
 class Tape(NamedTuple):
     """What the tape stage owns: frames become ticks here."""
 
-    clock: np.ndarray  # (8,) int64, see CLOCK_* below
+    clock: np.ndarray  # (16,) int64, see CLOCK_* below
     settings: np.ndarray  # (8,) int64, see SET_* below
     venues: np.ndarray  # VENUE (venues,)
     connections: np.ndarray  # CONNECTION (connections,)
@@ -331,13 +336,14 @@ class Bars(NamedTuple):
 
 
 # Places in Tape.clock.
-CLOCK_NOW, CLOCK_SEQ, CLOCK_TRADES, CLOCK_QUOTES, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_LEDGER, CLOCK_TICKED = (
-    range(8)
-)
+(
+    CLOCK_NOW, CLOCK_SEQ, CLOCK_TRADES, CLOCK_QUOTES, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_LEDGER, CLOCK_TICKED,
+    CLOCK_RECV,
+) = range(9)  # fmt: skip
 CLOCK_MEANING = (
     "receive time of the newest TICK; -1 before", "seq of the newest record", "trade ticks waiting for the bar stage",
     "quote ticks waiting", "pending diffs", "pending levels", "late-ledger lines waiting",
-    "1 if the newest record was a TICK",
+    "1 if the newest record was a TICK", "receive time of the newest record",
 )  # fmt: skip
 LEDGER_LINES = 1024
 
@@ -363,7 +369,7 @@ class EngineState:
         routes = 1 << (64 * symbols).bit_length()  # at most 28 names a symbol: it never fills
         zeros = np.zeros
         self.tape = Tape(
-            clock=zeros(8, np.int64),
+            clock=zeros(16, np.int64),
             settings=zeros(8, np.int64),
             venues=zeros(limits.venues_max, VENUE),
             connections=zeros(limits.connections_max, CONNECTION),

@@ -49,9 +49,10 @@ def judge_rows(
         s = members[i]
         row, symbol = rows[s], symbols[s]
         reasons = marks_of(marks, s, minute) | reasons_of_trades(row)
-        if symbol.carriers & present == 0:
+        carriers = symbol.trade_carriers if symbol.trade_channel >= 0 else symbol.carriers
+        if carriers & present == 0:
             reasons |= DISCONNECTED
-        elif timed_out and symbol.trade_carriers & proven == 0:
+        elif timed_out and carriers & proven == 0:
             reasons |= UNCONFIRMED
         if skewed:
             reasons |= SKEW

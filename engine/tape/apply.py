@@ -48,7 +48,7 @@ from engine.core.state import (
 from engine.core.words import mix, shift_right
 from engine.tape.book import clear, read_top, set_levels
 from engine.tape.seen import seen_before
-from engine.tape.watermark import believed, corrected, hear
+from engine.tape.watermark import begin, believed, corrected, hear
 
 APPLIED, IGNORED, BOOK_BROKEN, BOOK_MENDED = range(4)
 BOOK_GAP = int(Reason.BOOK_GAP)
@@ -70,6 +70,14 @@ def apply_trades(tape, channel, connection, recv_ns):
         symbol = tape.symbols[fresh.symbol]
         if symbol.trade_channel != channel:
             return IGNORED
+        venue = tape.venues[symbol.venue]
+        trusted = believed(tape, connection, recv_ns, fresh.event_ns)
+        if trusted:
+            hear(tape, connection, recv_ns, fresh.event_ns, CORE_TRADE)
+        else:
+            connection.future += 1
+            if venue.open_minute < 0:
+                continue  # there is no minute yet that could answer for it
         tick = tape.trade_ticks[clock[CLOCK_TRADES]]
         clock[CLOCK_TRADES] += 1
         tick.symbol = fresh.symbol
@@ -80,17 +88,19 @@ def apply_trades(tape, channel, connection, recv_ns):
         tick.count = fresh.count
         symbol.arrivals += 1
         tick.order = symbol.arrivals if symbol.arrival_order else fresh.order
-        if not believed(tape, connection, recv_ns, fresh.event_ns):
+        if not trusted:
             tick.flag = NOT_BELIEVED
-            connection.future += 1
+        elif seen_before(symbol, tape.seen_ids[fresh.symbol], fresh.order):
+            tick.flag = DUPLICATE
         else:
-            hear(tape, connection, recv_ns, fresh.event_ns, CORE_TRADE)
-            if seen_before(symbol, tape.seen_ids[fresh.symbol], fresh.order):
-                tick.flag = DUPLICATE
+            tick.flag = IN_NO_CANDLE if fresh.flag == NOT_IN_CANDLES else COUNTED
+        if tick.flag == COUNTED and tick.event_ns < venue.open_minute * NS_PER_MINUTE:
+            if venue.grace_open and tick.event_ns >= (venue.open_minute - 1) * NS_PER_MINUTE:
+                venue.dirty = 1
             else:
-                tick.flag = IN_NO_CANDLE if fresh.flag == NOT_IN_CANDLES else COUNTED
+                venue.late = 1
         stir(
-            tape.venues[symbol.venue],
+            venue,
             tick.event_ns ^ (tick.symbol << 4) ^ tick.flag,
             mix(tick.price, 2 * tick.order),
             mix(tick.quantity, 4 * tick.count + tick.buy),
@@ -103,7 +113,10 @@ def event_time(tape, connection, recv_ns, core):
     """Event time of the frame in hand, or -1 if it is not believed; a frame without one gets corrected receive time."""
     time_ms = tape.frame[TRANSACTION_MS] if tape.frame[TRANSACTION_MS] >= 0 else tape.frame[EVENT_MS]
     if time_ms < 0:
-        return corrected(connection, recv_ns)
+        time_ns = corrected(connection, recv_ns)
+        if connection.first_event:
+            begin(tape, connection, time_ns)
+        return time_ns
     event_ns = time_ms * NS_PER_MS
     if not believed(tape, connection, recv_ns, event_ns):
         connection.future += 1

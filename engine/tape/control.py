@@ -10,19 +10,19 @@ import orjson
 
 from engine.core.effects import Effect, Event, SnapshotNeeded
 from engine.core.errors import ConfigError
-from engine.core.frame import ROLE_BOTH
+from engine.core.frame import ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE
 from engine.core.instruments import Instrument
 from engine.core.marks import set_mark
 from engine.core.minutes import minute_of
 from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import NULL, Reason
-from engine.core.state import CLOCK_QUOTES, CLOCK_SEQ, SET_LATENESS_START, Tape
+from engine.core.state import CLOCK_QUOTES, CLOCK_SEQ, MINUTES_AHEAD, SET_LATENESS_START, Tape
 from engine.tape.dialect import Dialect
 from engine.tape.scan import add_route
 from engine.tape.venues import VENUES
 
-SLOTS_AHEAD = 2  # minutes beyond the open one that may already carry a mark
+CARRIERS = ("trade_carriers", "quote_carriers", "book_carriers")
 
 
 def dialect_of(venue: str) -> tuple[int, Dialect]:
@@ -38,7 +38,7 @@ def enter_venue(tape: Tape, registry: Registry, name: str) -> int:
     """Index of a venue, entered with its dialect if it is new."""
     number, _ = dialect_of(name)
     venue = registry.venue(name, len(tape.venues))
-    tape.venues[venue]["dialect"] = number
+    tape.venues[venue]["dialect"], tape.venues[venue]["backfills"] = number, VENUES[number].arrival_order
     return venue
 
 
@@ -65,7 +65,7 @@ def add_instrument(tape: Tape, registry: Registry, record: Record) -> list[Effec
         raise ConfigError(
             f"instrument {instrument.symbol}: limit symbols_max = {index} reached; raise core.limits.symbols_max"
         )
-    registry.instruments.append(instrument)
+    registry.add(instrument)
     symbol = tape.symbols[index]
     symbol["venue"] = venue
     symbol["price_decimals"], symbol["quantity_decimals"] = instrument.price_decimals, instrument.quantity_decimals
@@ -94,25 +94,35 @@ def turn_connection(tape: Tape, registry: Registry, record: Record) -> list[Effe
     venue = enter_venue(tape, registry, data["venue"])
     if data["state"] == "up":
         connection["venue"] = venue
+        if connection["live"]:  # the process died and could not say that it went down
+            connection["last_event_before_up_ns"] = connection["event_ns_max"]
         connection["lateness_ns"] = tape.settings[SET_LATENESS_START]
         connection["live"], connection["up_ns"], connection["first_event"] = 1, record.recv_ns, 1
         connection["last_recv_ns"] = record.recv_ns
     elif connection["live"]:
-        connection["live"], connection["first_event"] = 0, 0
-        last = int(connection["event_ns_max"])
-        connection["last_event_before_up_ns"] = last
-        now = record.recv_ns - _offset(connection)
-        open_minute = int(tape.venues[venue]["open_minute"])
-        for symbol in _carried_alone(tape, c):
-            _silence(tape, symbol, last)
-            if last >= 0 and open_minute >= 0:
-                for minute in range(
-                    max(open_minute, minute_of(last)), min(minute_of(now), open_minute + SLOTS_AHEAD) + 1
-                ):
-                    set_mark(tape.marks, symbol, minute, int(Reason.EDGE))
-            _lose_book(tape, symbol, open_minute)
+        _go_down(tape, c, record.recv_ns)
     detail = {"connection": c, "reason": data.get("reason", "")}
     return [Event(record.seq, record.recv_ns, f"connection_{data['state']}", data["venue"], "", detail)]
+
+
+def _go_down(tape: Tape, c: int, recv_ns: int) -> None:
+    """From the last thing heard on, nothing that only this connection carried is in force, and its minute is cut."""
+    connection = tape.connections[c]
+    connection["live"], connection["first_event"] = 0, 0
+    last_ns = int(connection["event_ns_max"])
+    connection["last_event_before_up_ns"] = last_ns
+    now_ns = recv_ns - _offset(connection)
+    open_minute = int(tape.venues[connection["venue"]]["open_minute"])
+    trades, quotes, books = (_alone(tape, c, field) for field in CARRIERS)
+    for symbol in sorted(quotes | books):
+        _silence(tape, symbol, last_ns, symbol in quotes, symbol in books)
+    for symbol in sorted(books):
+        _lose_book(tape, symbol, open_minute)
+    if last_ns < 0 or open_minute < 0:
+        return
+    for symbol in sorted(trades | quotes | books):
+        for minute in _markable(open_minute, minute_of(last_ns), minute_of(now_ns)):
+            set_mark(tape.marks, symbol, minute, int(Reason.EDGE))
 
 
 def _offset(connection: Any) -> int:
@@ -120,11 +130,16 @@ def _offset(connection: Any) -> int:
     return min(known, default=0)
 
 
-def _carried_alone(tape: Tape, c: int) -> list[int]:
-    """Symbols whose core channels no other live connection carries."""
+def _alone(tape: Tape, c: int, field: str) -> set[int]:
+    """Symbols of which no other live connection carries the channel that `field` tells the carriers of."""
     others = _bits(i for i in np.flatnonzero(tape.connections["live"]).tolist() if i != c)
-    carriers = tape.symbols["carriers"]
-    return [int(s) for s in np.flatnonzero((carriers >> c & 1 == 1) & (carriers & others == 0))]
+    carriers = tape.symbols[field]
+    return {int(s) for s in np.flatnonzero((carriers >> c & 1 == 1) & (carriers & others == 0))}
+
+
+def _markable(open_minute: int, first: int, last: int) -> range:
+    """Minutes of first..last that are not closed and near enough to hold a mark."""
+    return range(max(open_minute, first), min(last, open_minute + MINUTES_AHEAD) + 1)
 
 
 def _bits(places: Iterable[int]) -> int:
@@ -135,11 +150,15 @@ def _bits(places: Iterable[int]) -> int:
     return bits
 
 
-def _silence(tape: Tape, symbol: int, event_ns: int) -> None:
-    """From the last thing heard on, no quote and no book of the symbol is in force: a flat bar would be invented."""
+def _silence(tape: Tape, symbol: int, event_ns: int, quote: bool, book: bool) -> None:
+    """No quote, no book of the symbol is in force any more: a flat bar would be invented."""
+    if tape.symbols[symbol]["quote_channel"] < 0 or (quote and book):
+        role = ROLE_BOTH
+    else:
+        role = ROLE_QUOTE if quote else ROLE_BOOK
     tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
     tape.clock[CLOCK_QUOTES] += 1
-    tick["symbol"], tick["role"], tick["valid"], tick["event_ns"] = symbol, ROLE_BOTH, 0, event_ns
+    tick["symbol"], tick["role"], tick["valid"], tick["event_ns"] = symbol, role, 0, event_ns
 
 
 def _lose_book(tape: Tape, symbol: int, open_minute: int) -> None:
@@ -151,24 +170,31 @@ def _lose_book(tape: Tape, symbol: int, open_minute: int) -> None:
             set_mark(tape.marks, symbol, open_minute, int(Reason.BOOK_GAP))
 
 
-def first_event(tape: Tape, registry: Registry, c: int) -> list[Effect]:
-    """The first timed message after a connect: from here on the connection hears; what it may have missed is marked."""
+def first_event(tape: Tape, registry: Registry, c: int) -> tuple[list[Effect], list[tuple[int, int, Reason]]]:
+    """The first core message after a connect: what the connection may have missed before it is marked.
+
+    Returns effects, and (symbol, minute, reason) of minutes that are closed already and lose their status.
+    """
     connection = tape.connections[c]
     venue = int(connection["venue"])
     first_ns, up_ns = int(connection["first_event_ns"]), int(connection["up_ns"])
+    earlier_ns = int(connection["last_event_before_up_ns"])
     open_minute = int(tape.venues[venue]["open_minute"])
-    earlier = int(connection["last_event_before_up_ns"])
-    reason = Reason.EDGE if earlier < 0 else Reason.GAP
-    begin = min(first_ns, up_ns) if earlier < 0 else earlier
-    end = max(first_ns, up_ns)
-    effects: list[Effect] = []
-    for symbol in _carried_alone(tape, c):
-        for minute in range(max(open_minute, minute_of(begin)), min(minute_of(end), open_minute + SLOTS_AHEAD) + 1):
+    began_ns, ended_ns = min(first_ns, up_ns) if earlier_ns < 0 else earlier_ns, max(first_ns, up_ns)
+    trades, quotes, books = (_alone(tape, c, field) for field in CARRIERS)
+    closed: list[tuple[int, int, Reason]] = []
+    for symbol in sorted(trades | quotes | books):
+        if earlier_ns < 0:
+            reason = Reason.EDGE
+        else:
+            reason = Reason.GAP if symbol in trades else Reason.BOOK_GAP
+            closed += [(symbol, minute, reason) for minute in range(minute_of(began_ns), open_minute)]
+        for minute in _markable(open_minute, minute_of(began_ns), minute_of(ended_ns)):
             set_mark(tape.marks, symbol, minute, int(reason))
-    if earlier >= 0:
-        detail = {"connection": c, "from_ns": begin, "to_ns": end}
-        effects.append(Event(int(tape.clock[CLOCK_SEQ]), up_ns, "gap", registry.venues[venue], "", detail))
-    return effects
+    if earlier_ns < 0:
+        return [], []
+    detail = {"connection": c, "from_ns": began_ns, "to_ns": ended_ns}
+    return [Event(int(tape.clock[CLOCK_SEQ]), up_ns, "gap", registry.venues[venue], "", detail)], closed
 
 
 def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
@@ -190,7 +216,7 @@ def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
     registry.subscriptions[c] = pairs
     if tape.venues[venue]["subscribed_ns"] < 0:
         tape.venues[venue]["subscribed_ns"] = record.recv_ns
-    _derive(tape, registry, dialect, venue)
+    _derive(tape, registry, dialect, venue, c, record.recv_ns)
     effects: list[Effect] = []
     for channel, name in pairs:
         if dialect.channels[dialect.channel_index(channel)].diff:
@@ -198,8 +224,11 @@ def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
     return effects
 
 
-def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int) -> None:
-    """Everything that follows from the subscriptions of a venue's connections: routes, channels, carriers, votes."""
+def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int, source: int, recv_ns: int) -> None:
+    """Everything that follows from the subscriptions of a venue's connections: routes, channels, carriers, votes.
+
+    A symbol that begins or ceases inside a minute is cut there: source and recv_ns are of the subscription record.
+    """
     mine = np.flatnonzero(tape.symbols["venue"] == venue)
     before = tape.symbols["active"][mine].copy()
     wanted: dict[int, list[tuple[int, int]]] = {int(symbol): [] for symbol in mine}
@@ -214,10 +243,17 @@ def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int) -> Non
             for stream in dialect.stream_names(channel, name):
                 _add_route(tape, dialect, stream, index, symbol if stream != channel else -1)
     for symbol, carried in wanted.items():
-        _derive_symbol(tape.symbols[symbol], dialect, carried)
-    stopped = mine[(before == 1) & (tape.symbols["active"][mine] == 0)]
-    for symbol in stopped:
-        set_mark(tape.marks, int(symbol), int(tape.venues[venue]["open_minute"]), int(Reason.EDGE))
+        if carried:
+            _derive_symbol(tape.symbols[symbol], dialect, carried)
+        elif tape.symbols[symbol]["active"]:
+            tape.symbols[symbol]["active"] = 2  # what it was carried by stays, until its last minute is judged
+    now = tape.symbols["active"][mine]
+    open_minute = int(tape.venues[venue]["open_minute"])
+    if open_minute >= 0:
+        heard = minute_of(recv_ns - _offset(tape.connections[source]))
+        for symbol in mine[(before == 1) != (now == 1)].tolist():
+            for minute in _markable(open_minute, open_minute, heard):
+                set_mark(tape.marks, symbol, minute, int(Reason.EDGE))
 
 
 def _derive_symbol(row: Any, dialect: Dialect, carried: list[tuple[int, int]]) -> None:
@@ -226,7 +262,9 @@ def _derive_symbol(row: Any, dialect: Dialect, carried: list[tuple[int, int]]) -
         row[name] = next((i for i in indices if dialect.channels[i].core == core), -1)
     used = [i for i in (row["trade_channel"], row["quote_channel"], row["book_channel"]) if i >= 0]
     row["carriers"] = _bits(c for index, c in carried if index in used)
-    row["trade_carriers"] = _bits(c for index, c in carried if index == row["trade_channel"])
+    for core, field in enumerate(CARRIERS):
+        channel = row[("trade_channel", "quote_channel", "book_channel")[core]]
+        row[field] = _bits(c for index, c in carried if index == channel)
     row["book_is_diff"] = row["book_channel"] >= 0 and dialect.channels[row["book_channel"]].diff
     speaking = [dialect.channels[i] for i in used if dialect.channels[i].core in (1, 2)]
     row["on_change"] = any(channel.on_change for channel in speaking)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from engine.core.minutes import TIME_MS_MAX
+
 LevelTexts = list[tuple[str, str]]
 
 
@@ -134,6 +136,14 @@ def number(text: str) -> float:
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text.removeprefix("-")):
         raise MalformedError("number")
     return float(text)
+
+
+def time_ms(value: object) -> int:
+    """Milliseconds since the epoch that fit nanoseconds in 64 bits."""
+    number = whole(value)
+    if number > TIME_MS_MAX:
+        raise MalformedError("time")
+    return number
 
 
 def whole(value: object) -> int:

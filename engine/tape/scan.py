@@ -34,7 +34,7 @@ from engine.core.frame import (
     UNSET,
 )  # fmt: skip
 from engine.core.kernel import inlined, kernel
-from engine.core.minutes import NS_PER_MS
+from engine.core.minutes import NS_PER_MS, TIME_MS_MAX
 from engine.core.words import (
     ALL_BITS,
     ASCII_ZEROS,
@@ -263,7 +263,10 @@ def interpret(tape, first, last, position, end, dialect, symbol):
             digits = lowest_bit(~digit_mask(position))
             if digits == 0 or digits > DIGITS_MAX or (digits > 1 and load8(position) == words.ZERO):
                 return 0, symbol
-            frame[operation.slot] = whole_number(position, digits)
+            value = whole_number(position, digits)
+            if operation.slot <= TRANSACTION_MS and value > TIME_MS_MAX:
+                return 0, symbol
+            frame[operation.slot] = value
             position += digits
         elif kind in (HOLE_PRICE, HOLE_QUANTITY):
             scale = price_decimals if kind == HOLE_PRICE else quantity_decimals
@@ -347,7 +350,7 @@ def interpret(tape, first, last, position, end, dialect, symbol):
             if load8(position) == COMMA:
                 position += 1
                 step = operation.target
-    return (1 if position == end else 0), symbol
+    return (1 if position == end and frame[AGGREGATE_FIRST] <= frame[AGGREGATE_LAST] else 0), symbol
 
 
 @inlined

@@ -19,7 +19,7 @@ from engine.core.marks import set_mark
 from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import Reason
-from engine.core.state import CLOCK_SEQ, CLOCK_TICKED, Tape
+from engine.core.state import CLOCK_RECV, CLOCK_SEQ, CLOCK_TICKED, Tape
 from engine.tape.apply import BOOK_BROKEN, apply_slowly, apply_snapshot
 from engine.tape.dialect import Dialect
 from engine.tape.message import (
@@ -48,7 +48,7 @@ def read_frame(
 
     Returns effects, context messages as (symbol, receive time on the venue's clock, message), and whether a book broke.
     """
-    tape.clock[CLOCK_SEQ], tape.clock[CLOCK_TICKED] = record.seq, 0
+    tape.clock[[CLOCK_SEQ, CLOCK_TICKED, CLOCK_RECV]] = record.seq, 0, record.recv_ns
     source = record.source
     if source >= len(tape.connections) or tape.connections[source]["venue"] < 0:
         return [_event(record, "unknown_connection", "", {"connection": source})], [], False
@@ -100,12 +100,15 @@ def _apply(
     ]
     core = [(symbol, message) for symbol, message in known if not isinstance(message, Context | Liquidation | Candle)]
     broke = False
+    index = dialect.channel_index(channel)
     for symbol, group in _groups(core):
+        if index < 0 and not isinstance(group[0][1], Snapshot):
+            continue  # a stream nobody could have subscribed
         fill(tape, symbol, group)
         if tape.frame[slot.KIND] == slot.KIND_SNAPSHOT:
             outcome = apply_snapshot(tape, source, record.recv_ns)
         else:
-            outcome = apply_slowly(tape, dialect.channel_index(channel), source, record.recv_ns)
+            outcome = apply_slowly(tape, index, source, record.recv_ns)
         broke |= outcome == BOOK_BROKEN
     return context, broke
 

@@ -13,6 +13,7 @@ from engine.core.records import HEADER_BYTES, RecordKind
 from engine.core.state import (
     CLOCK_NOW,
     CLOCK_QUOTES,
+    CLOCK_RECV,
     CLOCK_SEQ,
     CLOCK_TICKED,
     CLOCK_TRADES,
@@ -73,6 +74,7 @@ def read(tape: Any, buffer: Any, position: int, end: int) -> Any:
                 return position, FULL, 0
             clock[CLOCK_SEQ] = load64(address + 8)
             clock[CLOCK_TICKED] = 0
+            clock[CLOCK_RECV] = recv_ns
             connection.frames += 1
             connection.last_recv_ns = recv_ns
             outcome = apply_frame(tape, channel, connection, recv_ns)
@@ -91,6 +93,7 @@ def read(tape: Any, buffer: Any, position: int, end: int) -> Any:
             clock[CLOCK_SEQ] = load64(address + 8)
             clock[CLOCK_TICKED] = 1
             clock[CLOCK_NOW] = recv_ns
+            clock[CLOCK_RECV] = recv_ns
             position = behind
             what = anything_due(clock, tape.settings, tape.venues, tape.connections)
             if what:

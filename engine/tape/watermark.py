@@ -17,7 +17,7 @@ from engine.core.state import (
     SET_WATERMARK,
 )  # fmt: skip
 
-NOTHING, CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, REVISE, END_GRACE = range(5)
+NOTHING, CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, REVISE, END_GRACE, LOWER = range(6)
 BIN_NS = 10_000_000
 SAMPLES_MIN = 1_000
 UNKNOWN_OFFSET_NS = 3_600 * NS_PER_S  # with no offset known yet, a message this far off is not believed
@@ -58,28 +58,40 @@ def believed(tape, connection, recv_ns, event_ns):
     turn_offset(connection, recv_ns)
     offset = offset_of(connection)
     if offset == NULL:
-        return -UNKNOWN_OFFSET_NS <= recv_ns - event_ns <= UNKNOWN_OFFSET_NS
-    return event_ns <= recv_ns - offset + tape.settings[SET_FUTURE]
+        old = tape.venues[connection.venue].backfills or recv_ns - event_ns <= UNKNOWN_OFFSET_NS
+        return old and event_ns - recv_ns <= UNKNOWN_OFFSET_NS
+    # A backfill makes the offset large until something live is heard; that must not make the present the future.
+    return event_ns <= max(recv_ns, recv_ns - offset) + tape.settings[SET_FUTURE]
+
+
+@inlined
+def begin(tape, connection, event_ns):
+    """The first core message after a connect; the first of all opens the venue's first minute."""
+    connection.first_event = 2
+    connection.first_event_ns = event_ns
+    venue = tape.venues[connection.venue]
+    if venue.open_minute < 0:
+        opened_ns = max(event_ns, connection.up_ns) if venue.backfills else event_ns
+        venue.open_minute = opened_ns // NS_PER_MINUTE
 
 
 @inlined
 def hear(tape, connection, recv_ns, event_ns, core):
     """Take in the time of a believed message of core channel `core` (trade, quote or book)."""
+    settled = recv_ns >= connection.up_ns + tape.settings[SET_SETTLE]
     delay = recv_ns - event_ns
-    if connection.offset_now_ns == NULL or delay < connection.offset_now_ns:
+    if not settled and event_ns < connection.up_ns and tape.venues[connection.venue].backfills:
+        pass  # told afterwards: it says nothing of the clocks
+    elif connection.offset_now_ns == NULL or delay < connection.offset_now_ns:
         connection.offset_now_ns = delay
-    if recv_ns >= connection.up_ns + tape.settings[SET_SETTLE]:
+    if settled:
         disorder = connection.event_ns_max - event_ns
         place = min(disorder // BIN_NS, DISORDER_BINS - 1) if disorder > 0 else 0
         connection.disorder[core * DISORDER_BINS + place] += 1
     if event_ns > connection.event_ns_max:
         connection.event_ns_max = event_ns
     if connection.first_event:
-        connection.first_event = 2
-        connection.first_event_ns = event_ns
-        venue = tape.venues[connection.venue]
-        if venue.open_minute < 0:
-            venue.open_minute = event_ns // NS_PER_MINUTE
+        begin(tape, connection, event_ns)
 
 
 @kernel
@@ -148,6 +160,8 @@ def due(clock, settings, venues, connections, v):
     venue_now_ns = now_ns - offset
     boundary_ns = (minute + 1) * NS_PER_MINUTE
     ticked = clock[CLOCK_TICKED] == 1
+    if venue.late and ticked:
+        return LOWER
     if venue.grace_open and ticked:
         if venue.dirty:
             return REVISE

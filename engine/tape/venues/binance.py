@@ -21,6 +21,7 @@ from engine.tape.message import (
     Snapshot,
     Trade,
     number,
+    time_ms,
     whole,
 )  # fmt: skip
 
@@ -71,20 +72,22 @@ def _trade(data: dict[str, Any]) -> Message:
     in_candles = data.get("X", "MARKET") == "MARKET"
     return Trade(
         text(data, "s"), whole(data.get("t")), text(data, "p"), text(data, "q"), not truth(data, "m"),
-        whole(data.get("T")), 1, in_candles,
+        time_ms(data.get("T")), 1, in_candles,
     )  # fmt: skip
 
 
 def _aggregate(data: dict[str, Any]) -> Message:
     first, last = whole(data.get("f")), whole(data.get("l"))
+    if last < first:
+        raise MalformedError("aggregate of no trade")
     return Trade(
         text(data, "s"), whole(data.get("a")), text(data, "p"), text(data, "q"), not truth(data, "m"),
-        whole(data.get("T")), last - first + 1,
+        time_ms(data.get("T")), last - first + 1,
     )  # fmt: skip
 
 
 def _quote(data: dict[str, Any]) -> Message:
-    event_ms = whole(data["T"]) if "T" in data else None
+    event_ms = time_ms(data["T"]) if "T" in data else None
     return Quote(
         text(data, "s"),
         whole(data.get("u")),
@@ -98,7 +101,7 @@ def _quote(data: dict[str, Any]) -> Message:
 
 def _diff(data: dict[str, Any]) -> Message:
     previous = whole(data["pu"]) if "pu" in data else None
-    event_ms = whole(data["T"] if "T" in data else data.get("E"))
+    event_ms = time_ms(data["T"] if "T" in data else data.get("E"))
     return Diff(
         text(data, "s"), whole(data.get("U")), whole(data.get("u")), previous,
         level_texts(data.get("b")), level_texts(data.get("a")), event_ms,
@@ -109,7 +112,7 @@ def _mark(data: dict[str, Any]) -> Message:
     index = number(data["i"]) if data.get("i") else None
     funding = number(data["r"]) if data.get("r") else None
     return Context(
-        text(data, "s"), whole(data.get("E")), mark_price=number(text(data, "p")), index_price=index, funding=funding
+        text(data, "s"), time_ms(data.get("E")), mark_price=number(text(data, "p")), index_price=index, funding=funding
     )
 
 
@@ -117,7 +120,7 @@ def _force_order(data: dict[str, Any]) -> Message:
     order = data.get("o")
     if type(order) is not dict or order.get("S") not in ("BUY", "SELL"):
         raise MalformedError("forced order")
-    return Liquidation(text(order, "s"), whole(order.get("T")), order["S"] == "BUY", text(order, "z"))
+    return Liquidation(text(order, "s"), time_ms(order.get("T")), order["S"] == "BUY", text(order, "z"))
 
 
 def _kline(data: dict[str, Any]) -> Message:
@@ -127,7 +130,7 @@ def _kline(data: dict[str, Any]) -> Message:
     if k.get("i") != "1m":
         return Ignored("kline")
     return Candle(
-        text(k, "s"), whole(k.get("t")), truth(k, "x"), text(k, "o"), text(k, "h"), text(k, "l"), text(k, "c"),
+        text(k, "s"), time_ms(k.get("t")), truth(k, "x"), text(k, "o"), text(k, "h"), text(k, "l"), text(k, "c"),
         text(k, "v"), whole(k.get("n")), text(k, "q"), text(k, "V"), text(k, "Q"),
     )  # fmt: skip
 
@@ -143,6 +146,7 @@ EVENTS: dict[str, Callable[[dict[str, Any]], Message]] = {
 }
 
 
+MEANINGFUL = {*TRADE_CHANNELS, "bookTicker", "depth"}  # channels whose every message must be understood
 CHANNEL_OF_EVENT = {"markPriceUpdate": "markPrice", "depthUpdate": "depth", "kline": "kline_1m"}
 
 
@@ -170,6 +174,8 @@ def decode(payload: bytes) -> tuple[str, list[Message]]:
             return "bookTicker", [_quote(data)]
         reader = EVENTS.get(event) if event is not None else None
         if event is None or reader is None:
+            if channel in MEANINGFUL:
+                raise MalformedError("unknown event")
             return channel, [Ignored(str(event or channel))]
         message = reader(data)
     except MalformedError as error:
@@ -178,7 +184,7 @@ def decode(payload: bytes) -> tuple[str, list[Message]]:
 
 
 def _partial(stream: str, data: dict[str, Any]) -> Message:
-    event_ms = whole(data["T"] if "T" in data else data["E"]) if "T" in data or "E" in data else None
+    event_ms = time_ms(data["T"] if "T" in data else data["E"]) if "T" in data or "E" in data else None
     bids, asks = data.get("b", data.get("bids")), data.get("a", data.get("asks"))
     return Levels(stream.split("@")[0].upper(), level_texts(bids), level_texts(asks), event_ms)
 
@@ -198,6 +204,6 @@ def decode_rest(request: str, symbol: str, body: bytes) -> list[Message]:
             )
         ]
     if request == "openInterest":
-        event_ms = whole(data["time"]) if "time" in data else None
+        event_ms = time_ms(data["time"]) if "time" in data else None
         return [Context(symbol, event_ms, open_interest=number(text(data, "openInterest")))]
     return [Ignored(request)]

@@ -20,6 +20,7 @@ from engine.tape.message import (
     Quote,
     Trade,
     number,
+    time_ms,
     whole,
 )  # fmt: skip
 from engine.tape.template import Template
@@ -102,7 +103,7 @@ def _trade(item: Any) -> Message:
     if type(item) is not dict or item.get("side") not in ("A", "B"):
         raise MalformedError("trade")
     price, quantity = _level(item)
-    return Trade(_coin(item), whole(item.get("tid")), price, quantity, item["side"] == "B", whole(item.get("time")))
+    return Trade(_coin(item), whole(item.get("tid")), price, quantity, item["side"] == "B", time_ms(item.get("time")))
 
 
 def _quote(data: dict[str, Any]) -> Message:
@@ -113,14 +114,14 @@ def _quote(data: dict[str, Any]) -> Message:
     texts: list[tuple[str | None, str | None]] = [_level(side) if side is not None else (None, None) for side in sides]
     texts += [(None, None)] * (2 - len(texts))
     (bid, bid_quantity), (ask, ask_quantity) = texts
-    return Quote(_coin(data), None, bid, bid_quantity, ask, ask_quantity, whole(data.get("time")))
+    return Quote(_coin(data), None, bid, bid_quantity, ask, ask_quantity, time_ms(data.get("time")))
 
 
 def _book(data: dict[str, Any]) -> Message:
     sides = data.get("levels")
     if type(sides) is not list or len(sides) != 2:
         raise MalformedError("levels")
-    return Levels(_coin(data), _side(sides[0]), _side(sides[1]), whole(data.get("time")))
+    return Levels(_coin(data), _side(sides[0]), _side(sides[1]), time_ms(data.get("time")))
 
 
 def _context(data: dict[str, Any]) -> Message:
@@ -142,7 +143,7 @@ def _candle(data: Any) -> Message:
         raise MalformedError("candle")
     opened, highest, lowest, closed, volume = (str(value) for value in texts)
     # There is no closed flag: a candle is final when a later one begins. What `n` counts is not documented: left out.
-    return Candle(data["s"], whole(data.get("t")), False, opened, highest, lowest, closed, volume, None)
+    return Candle(data["s"], time_ms(data.get("t")), False, opened, highest, lowest, closed, volume, None)
 
 
 READERS = {"bbo": _quote, "l2Book": _book, "activeAssetCtx": _context, "candle": _candle}
