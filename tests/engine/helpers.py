@@ -293,9 +293,9 @@ class Story:
             sides = [
                 None if q == "0" else {"px": p, "sz": q, "n": 1} for p, q in ((bid, bid_quantity), (ask, ask_quantity))
             ]
-            data = {"channel": "bbo", "data": {"coin": name, "time": time, "bbo": sides}}
-            return self.frame(self._came(ms, came), data, source)
-        data = {"u": update, "s": name, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity}
+            body = {"coin": name, "time": time, "bbo": sides}
+            return self.frame(self._came(ms, came), {"channel": "bbo", "data": body}, source)
+        data: dict[str, Any] = {"u": update, "s": name, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity}
         if self.venue != "binance_spot":
             data = {"e": "bookTicker"} | data | {"T": time, "E": time}
         return self.frame(self._came(ms, came), {"stream": f"{name.lower()}@bookTicker", "data": data}, source)
@@ -329,12 +329,9 @@ class Story:
         return self.frame(self._came(ms, came), {"channel": "l2Book", "data": data}, source)
 
 
-def slow_twin() -> Conveyor:
-    """A conveyor whose scanner knows no template: every frame is read by orjson."""
-    return SlowConveyor()
-
-
 class SlowConveyor(Conveyor):
+    """Its scanner knows no template: every frame is read by orjson."""
+
     def configure(self, core: Core) -> None:
         super().configure(core)
         assert self.state is not None
