@@ -37,7 +37,7 @@ def minutes_of(conveyor: Conveyor, symbols: int, minutes: int, seed: int = 3) ->
             _add_trades(tape, chosen, begin_ns + 20 * NS_PER_S, price[chosen], draw)
             for part, role in enumerate((ROLE_QUOTE, ROLE_QUOTE, ROLE_BOOK)):
                 _add_quotes(tape, chosen, begin_ns + (10 + 15 * part) * NS_PER_S, price[chosen], role, draw)
-            conveyor._fold([])
+            conveyor._fold()
         live = tape.connections["venue"] == 0
         tape.connections["event_ns_max"][live] = begin_ns + 61 * NS_PER_S
         tape.connections["last_recv_ns"][live] = begin_ns + 61 * NS_PER_S
