@@ -159,25 +159,26 @@ class Conveyor:
             self._ask_for_books(effects)
 
     def _add_context(self, messages: list[tuple[int, int, Any]], record: Record, effects: list[Effect]) -> None:
+        """Slow numbers, forced orders and candles; a time that lies in the future of their receipt is not believed."""
         for symbol, recv_ns, message in messages:
-            open_minute = max(int(self._tape.venues[self._tape.symbols[symbol]["venue"]]["open_minute"]), 0)
-            if isinstance(message, Context):
-                offset = self._offset_ns(int(self._tape.symbols[symbol]["venue"]))
-                heard_ns = recv_ns if offset == NULL else recv_ns - offset
-                time_ns = heard_ns if message.event_ms is None else message.event_ms * NS_PER_MS
-                bars_context.add_context(self._bars, symbol, open_minute, time_ns, message)
-            elif isinstance(message, Candle):
+            venue = int(self._tape.symbols[symbol]["venue"])
+            if isinstance(message, Candle):
                 self._take_candle(symbol, message, record, effects)
-            else:
-                try:
-                    quantity = mantissa(message.quantity, int(self._tape.symbols[symbol]["quantity_decimals"]))
-                except MalformedError as error:
-                    detail = {"connection": record.source, "reason": error.reason}
-                    effects.append(Event(record.seq, recv_ns, "malformed_frame", "", message.symbol, detail))
-                    continue
-                bars_context.add_liquidation(
-                    self._bars, symbol, open_minute, message.event_ms, message.taker_buy, quantity
-                )
+                continue
+            offset = self._offset_ns(venue)
+            heard_ns = recv_ns if offset == NULL else recv_ns - offset
+            time_ns = heard_ns if message.event_ms is None else min(message.event_ms * NS_PER_MS, heard_ns)
+            open_minute = max(int(self._tape.venues[venue]["open_minute"]), 0)
+            if isinstance(message, Context):
+                bars_context.add_context(self._bars, symbol, open_minute, time_ns, message)
+                continue
+            try:
+                quantity = mantissa(message.quantity, int(self._tape.symbols[symbol]["quantity_decimals"]))
+            except MalformedError as error:
+                detail = {"connection": record.source, "reason": error.reason}
+                effects.append(Event(record.seq, recv_ns, "malformed_frame", "", message.symbol, detail))
+                continue
+            bars_context.add_liquidation(self._bars, symbol, open_minute, time_ns, message.taker_buy, quantity)
 
     def _fold(self) -> None:
         belt, sums = self._tape, self._bars
@@ -238,7 +239,7 @@ class Conveyor:
         offset_ns = skew_ns if skew_ns != NULL else 0
         present = proven = 0
         lateness_ns = 0
-        alive_ns = np.full(len(belt.symbols), -1, np.int64)
+        alive_ns = {name: np.full(len(belt.symbols), -1, np.int64) for name in ("quote_carriers", "book_carriers")}
         for c in np.flatnonzero(belt.connections["venue"] == venue).tolist():
             connection = belt.connections[c]
             heard_ns = int(connection["last_recv_ns"]) - offset_ns
@@ -249,13 +250,15 @@ class Conveyor:
                 proven |= (heard_ns >= boundary_ns) << c
                 if connection["votes"]:
                     lateness_ns = max(lateness_ns, int(connection["lateness_ns"]))
-            carried = ((belt.symbols["quote_carriers"] | belt.symbols["book_carriers"]) >> c & 1) == 1
-            alive_ns[carried] = np.maximum(alive_ns[carried], heard_ns)
+            for carriers, newest_ns in alive_ns.items():
+                carried = (belt.symbols[carriers] >> c & 1) == 1
+                newest_ns[carried] = np.maximum(newest_ns[carried], heard_ns)
         skewed = skew_ns == NULL or (
             before_ns != NULL and abs(skew_ns - before_ns) > self.core.quality.skew_step_ms_max * NS_PER_MS
         )
         closing = bars.Closing(
-            alive_ns,
+            alive_ns["quote_carriers"],
+            alive_ns["book_carriers"],
             NULL if skew_ns == NULL else skew_ns // NS_PER_MS,
             lateness_ns // NS_PER_MS,
             (int(belt.clock[CLOCK_RECV]) - offset_ns - boundary_ns) // NS_PER_MS,

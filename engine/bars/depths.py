@@ -55,7 +55,7 @@ def fold_depths(clock, ticks, symbols, venues, sums, depth_now):
             finish_depth(sums[s], now)
         total = sums[s, now.minute & 3]
         integrate_depth(total, now, time_ns)
-        total.books += 1
+        total.books += tick.updates
         now.valid = tick.valid
         now.bid5, now.ask5, now.bid20, now.ask20 = tick.bid5, tick.ask5, tick.bid20, tick.ask20
     clock[CLOCK_QUOTES] = 0

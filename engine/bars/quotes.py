@@ -34,9 +34,9 @@ def begin_quotes(total, minute, now):
     total.quotes = total.valid_quotes = 0
     total.mid_open = total.mid_high = total.mid_low = total.mid_close = NULL
     total.microprice = np.nan
-    total.spread_ns = total.quote_ns = total.ofi = total.path_points = 0
+    total.quote_ns = total.ofi = total.path_points = 0
     total.spread_max = NULL
-    total.spread_bp_ns = total.imbalance1_ns = 0.0
+    total.spread_ns = total.spread_bp_ns = total.imbalance1_ns = 0.0
     for point in range(GRID_POINTS):
         total.path[point] = NULL
     if now.valid:
@@ -56,7 +56,7 @@ def integrate(total, now, until_ns):
     if duration > 0 and now.valid:
         spread = now.ask - now.bid
         total.quote_ns += duration
-        total.spread_ns += spread * duration
+        total.spread_ns += float(spread) * duration
         total.spread_bp_ns += 20_000.0 * spread / (now.bid + now.ask) * duration
         total.imbalance1_ns += now.bid_quantity / (now.bid_quantity + now.ask_quantity) * duration
     now.at_ns = until_ns
@@ -118,7 +118,7 @@ def fold_quotes(clock, ticks, symbols, venues, sums, quote_now):
             finish_minute(sums[s], now)
         total = sums[s, now.minute & 3]
         integrate(total, now, time_ns)
-        total.quotes += 1
+        total.quotes += tick.updates
         now.valid = tick.valid
         if not tick.valid:
             continue

@@ -10,6 +10,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.schema import NULL, OhlcSource
 from engine.core.wide import add_wide, multiply, multiply_small, to_float
 
+NEVER = 2**63 - 1
 FROM_TRADES, FROM_MIDS, FROM_NOTHING = int(OhlcSource.TRADE), int(OhlcSource.MID), int(OhlcSource.NONE)
 
 
@@ -85,7 +86,7 @@ def write_quotes(row, total, minute, symbol):
         row.ofi = total.ofi
     if total.quote_ns > 0:
         duration = float(total.quote_ns)
-        row.spread_mean = float(total.spread_ns) / duration / price_unit
+        row.spread_mean = total.spread_ns / duration / price_unit
         row.spread_bp_mean = total.spread_bp_ns / duration
         row.obi_top1_mean = total.imbalance1_ns / duration
 
@@ -111,11 +112,27 @@ def write_depths(row, total, minute, symbol):
 
 
 @inlined
+def carry_context(total, now):
+    """What was newest in the minute is what holds at its end; nothing that came after the boundary is looked at."""
+    if not np.isnan(total.interest):
+        now.interest = total.interest
+        now.interest_ns = total.interest_ns
+    if not np.isnan(total.mark):
+        now.mark = total.mark
+    if not np.isnan(total.index):
+        now.index = total.index
+    if not np.isnan(total.funding):
+        now.funding = total.funding
+
+
+@inlined
 def write_context(row, total, now, minute, boundary_ns, symbol):
     """Columns that come from slow channels."""
     held = total.minute == minute
     row.oi_open = row.oi_min = row.oi_max = row.oi_close = np.nan
     row.oi_staleness_ms = NULL
+    if held:
+        carry_context(total, now)
     if symbol.has_interest and now.interest_ns >= 0:
         row.oi_close = now.interest
         row.oi_staleness_ms = age_ms(boundary_ns, now.interest_ns)
@@ -129,11 +146,36 @@ def write_context(row, total, now, minute, boundary_ns, symbol):
         row.liquidation_sell_base = total.liquidation_sell if held else 0
 
 
+@inlined
+def write_ages(row, symbol, quote_alive_ns, book_alive_ns, boundary_ns):
+    """Age of the newest book or quote message, and the staler of the two channels.
+
+    A channel that speaks only on change is proven by any frame of its connection: silence then means no change.
+    """
+    row.book_age_ms = age_ms(boundary_ns, max(symbol.newest_quote_ns, symbol.newest_book_ns))
+    row.book_staleness_ms = NULL
+    proof_ns = np.int64(NEVER)
+    if symbol.quote_channel >= 0:
+        proof_ns = symbol.newest_quote_ns
+        if symbol.quote_on_change and proof_ns >= 0:
+            proof_ns = max(proof_ns, quote_alive_ns)
+    if symbol.book_channel >= 0:
+        book_ns = symbol.newest_book_ns
+        if symbol.book_on_change and book_ns >= 0:
+            book_ns = max(book_ns, book_alive_ns)
+        proof_ns = min(proof_ns, book_ns)
+    if proof_ns < NEVER:
+        row.book_staleness_ms = age_ms(boundary_ns, proof_ns)
+
+
 @kernel
-def write_rows(members, minute, alive_ns, symbols, trades, quotes, depths, contexts, context_now, rows):
+def write_rows(
+    members, minute, quote_alive_ns, book_alive_ns, symbols, trades, quotes, depths, contexts, context_now, rows
+):
     """Write the row of `minute` for every symbol of `members` into `rows`, ROW (symbols,).
 
-    alive_ns: (symbols,) newest frame of any connection of its quote or depth, on the venue's clock; -1: none.
+    quote_alive_ns, book_alive_ns: (symbols,) newest frame of the connections of its quote and of its depth channel, on
+    the venue's clock; -1: none.
     """
     boundary_ns = (minute + 1) * NS_PER_MINUTE
     slot = minute & 3
@@ -145,10 +187,7 @@ def write_rows(members, minute, alive_ns, symbols, trades, quotes, depths, conte
         fall_back_on_mids(row)
         write_depths(row, depths[s, slot], minute, symbol)
         write_context(row, contexts[s, slot], context_now[s], minute, boundary_ns, symbol)
-        newest = symbol.newest_book_ns
-        row.book_age_ms = age_ms(boundary_ns, newest)
-        proof = max(newest, alive_ns[s]) if symbol.on_change and newest >= 0 else newest
-        row.book_staleness_ms = age_ms(boundary_ns, proof)
+        write_ages(row, symbol, quote_alive_ns[s], book_alive_ns[s], boundary_ns)
 
 
 @kernel

@@ -32,12 +32,13 @@ def seal(bars: Bars, members: np.ndarray, minute: int) -> None:
 class Closing(NamedTuple):
     """What the tape and the clock say of a minute that closes.
 
-    alive_ns: (symbols,) newest frame of any connection of its quote or depth, on the venue's clock; -1: none.
+    quote_alive_ns, book_alive_ns: as in write_rows.
     skew_ms: clock offset or NULL. lateness_ms: of the slowest voting connection. wait_ms: closing record - boundary -
     skew.
     """
 
-    alive_ns: np.ndarray
+    quote_alive_ns: np.ndarray
+    book_alive_ns: np.ndarray
     skew_ms: int
     lateness_ms: int
     wait_ms: int
@@ -47,8 +48,8 @@ class Closing(NamedTuple):
 def close(tape: Tape, bars: Bars, members: np.ndarray, minute: int, closing: Closing) -> None:
     """Write the rows of `minute` at its first close."""
     write_rows(
-        members, minute, closing.alive_ns, tape.symbols, bars.trade_sums, bars.quote_sums, bars.depth_sums,
-        bars.context_sums, bars.context_now, bars.rows,
+        members, minute, closing.quote_alive_ns, closing.book_alive_ns, tape.symbols, bars.trade_sums, bars.quote_sums,
+        bars.depth_sums, bars.context_sums, bars.context_now, bars.rows,
     )  # fmt: skip
     rows = bars.rows
     rows["clock_skew_ms"][members] = closing.skew_ms

@@ -11,6 +11,7 @@ from engine.core.state import CLOCK_LEDGER, CLOCK_TRADES, MINUTES_AHEAD
 from engine.core.wide import add_product
 
 REJECTED, OVERFLOW = int(Reason.REJECTED), int(Reason.OVERFLOW)
+VOLUME_MAX = 2**63 - 1
 
 
 @inlined
@@ -59,14 +60,16 @@ def add_trade(total, tick):
 
 
 @inlined
-def enter_late(ledger, clock, symbol, minute):
-    """Count a trade that came after grace; neighbours of the same minute share a line, a full ledger its last one."""
+def enter_late(ledger, clock, marks, symbol, minute, opened):
+    """Count a trade that came after grace: one line per symbol and minute. What a full ledger cannot take is marked."""
     line = clock[CLOCK_LEDGER]
-    if line > 0:
-        last = ledger[line - 1]
-        if (last.symbol == symbol and last.minute == minute) or line == ledger.shape[0]:
-            last.count += 1
+    for i in range(line - 1, -1, -1):
+        if ledger[i].symbol == symbol and ledger[i].minute == minute:
+            ledger[i].count += 1
             return
+    if line == ledger.shape[0]:
+        set_mark(marks, symbol, opened, OVERFLOW)
+        return
     row = ledger[line]
     row.symbol = symbol
     row.minute = minute
@@ -89,7 +92,7 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
             if late or minute > opened + MINUTES_AHEAD or tick.flag == NOT_BELIEVED:
                 minute = opened
         elif late and not (minute == opened - 1 and venue.grace_open):
-            enter_late(ledger, clock, s, minute)
+            enter_late(ledger, clock, marks, s, minute, opened)
             continue
         elif minute > opened + MINUTES_AHEAD:
             set_mark(marks, s, opened, OVERFLOW)
@@ -100,6 +103,9 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
         total.received += 1
         if tick.flag == DUPLICATE:
             total.duplicate += 1
+        elif tick.flag == COUNTED and tick.quantity > VOLUME_MAX - total.base:
+            total.rejected += 1
+            set_mark(marks, s, minute, OVERFLOW)
         elif tick.flag != COUNTED or tick.event_ns // NS_PER_MINUTE != minute:
             total.rejected += 1
             if tick.flag == NOT_BELIEVED:

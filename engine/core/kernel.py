@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +36,12 @@ def source_digest() -> str:
 SOURCE_DIGEST = source_digest()
 _cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "conveyor" / "kernels" / SOURCE_DIGEST[:16]
 numba.config.CACHE_DIR = str(_cache)  # type: ignore[attr-defined]
+
+# numba hands a function to code generation, which rewrites it in place, and afterwards inlines the rewritten form into
+# its callers. One of these rewrites makes the offset of `base + offset` look like the pointer; a caller for which the
+# offset becomes 0 then seems to read through null and loses the read, silently. Without that rewrite the bits are right
+# at every level of optimisation; tests/core/test_kernel.py holds the smallest function that shows it.
+llvm.set_option("", "-addr-sink-using-gep=false")
 
 # _nrt=False: no reference counting. Kernels allocate nothing, and counting cost five times the work itself.
 JIT: Any = numba.njit

@@ -84,7 +84,8 @@ SYMBOL = _layout("symbol", """
     book_channel      depth channel; -1: none
     book_is_diff      1: diffs with sequence numbers, 0: whole snapshots
     spot_sequence     1: spot rule (U follows u), 0: futures rule (pu equals u)
-    on_change         1: a book or quote channel speaks only on change
+    quote_on_change   1: its quote channel speaks only on change
+    book_on_change    1: its depth channel speaks only on change
     carriers          bit set of the connections of its core channels
     trade_carriers    bit set of the connections of its trade channel
     quote_carriers    bit set of the connections of its quote channel
@@ -93,7 +94,8 @@ SYMBOL = _layout("symbol", """
     has_mark          1: mark price is subscribed
     has_liquidations  1: forced orders are subscribed
     arrivals          trades seen, the venue order where ids do not increase
-    newest_book_ns    event time of the newest quote or book message; -1: none
+    newest_quote_ns   event time of the newest quote message; -1: none
+    newest_book_ns    event time of the newest depth message; -1: none
     seen_generation   which half of the seen ids is being filled
     seen_count        ids in that half
     name_length       bytes of its name
@@ -131,6 +133,7 @@ QUOTE_TICK = _layout("quote tick", """
     symbol            index of its symbol
     role              1 best bid and offer, 2 book, 3 both (no quote channel)
     valid             1: in force (two-sided, not crossed, in step)
+    updates           messages of the venue that this tick stands for; 0: the venue did not speak
     event_ns          event time, or corrected receive time where the venue gives none
     bid               mantissa at price_decimals
     bid_quantity      mantissa at quantity_decimals
@@ -179,7 +182,7 @@ QUOTE_SUM = _layout("quote sums", f"""
     mid_low           smallest
     mid_close         the one in force at the close
     ~microprice       at the close, NaN: none
-    spread_ns         sum of (ask - bid) * duration
+    ~spread_ns        sum of (ask - bid) * duration
     spread_max        largest ask - bid in force; NULL: none
     quote_ns          duration with a quote in force
     ~spread_bp_ns     sum of spread in bp * duration
@@ -229,12 +232,17 @@ CONTEXT_SUM = _layout("context sums", """
     ~interest_open    first open interest of the minute; NaN: none
     ~interest_min     smallest
     ~interest_max     largest
+    ~interest         newest of the minute; NaN: none
+    interest_ns       its event time
+    ~mark             newest mark price of the minute; NaN: none
+    ~index            newest index price; NaN: none
+    ~funding          newest funding rate; NaN: none
     liquidations      forced orders
     liquidation_buy   their filled quantity, forced buys
     liquidation_sell  forced sells
 """)  # fmt: skip
 
-CONTEXT_NOW = _layout("context in force", """
+CONTEXT_NOW = _layout("context at the last close", """
     ~interest         newest open interest; NaN: never seen
     interest_ns       its event time; -1: never
     ~mark             newest mark price; NaN: never
@@ -419,7 +427,7 @@ class EngineState:
         tape.connections["venue"] = tape.connections["last_recv_ns"] = tape.connections["event_ns_max"] = -1
         tape.connections["offset_minute"] = tape.connections["last_event_before_up_ns"] = -1
         tape.connections["offset_now_ns"] = tape.connections["offset_before_ns"] = NULL
-        tape.symbols["venue"] = tape.symbols["newest_book_ns"] = -1
+        tape.symbols["venue"] = tape.symbols["newest_quote_ns"] = tape.symbols["newest_book_ns"] = -1
         for name in ("trade_channel", "quote_channel", "book_channel"):
             tape.symbols[name] = -1
         tape.books["quote_id"] = tape.books["last_id"] = -1

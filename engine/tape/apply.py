@@ -43,15 +43,16 @@ from engine.core.state import (
     CLOCK_PENDING_LEVELS,
     CLOCK_QUOTES,
     CLOCK_TRADES,
+    SET_FUTURE,
     TOP_LEVELS,
 )  # fmt: skip
 from engine.core.words import mix, shift_right
-from engine.tape.book import clear, read_top, set_levels
+from engine.tape.book import QUANTITY_MAX, clear, read_top, set_levels
 from engine.tape.seen import seen_before
 from engine.tape.watermark import begin, believed, corrected, hear
 
 APPLIED, IGNORED, BOOK_BROKEN, BOOK_MENDED = range(4)
-BOOK_GAP = int(Reason.BOOK_GAP)
+BOOK_GAP, OVERFLOW = int(Reason.BOOK_GAP), int(Reason.OVERFLOW)
 
 
 @inlined
@@ -147,6 +148,7 @@ def take_quote(tape, s, event_ns):
     bid, bid_quantity, ask, ask_quantity = frame[BID], frame[BID_QUANTITY], frame[ASK], frame[ASK_QUANTITY]
     tick.symbol = s
     tick.role = ROLE_QUOTE
+    tick.updates = 1
     tick.event_ns = event_ns
     tick.valid = 1 if bid > 0 and ask > 0 and bid_quantity > 0 and ask_quantity > 0 and bid <= ask else 0
     tick.bid = bid
@@ -166,14 +168,18 @@ def take_quote(tape, s, event_ns):
 
 
 @inlined
-def emit_book(tape, s, event_ns, in_step):
-    """One book tick from the best levels; True unless a side of the book is empty."""
+def emit_book(tape, s, event_ns, in_step, updates):
+    """One book tick from the best levels; True unless a side of the book is empty.
+
+    updates: messages of the venue that were applied for it.
+    """
     symbol, book = tape.symbols[s], tape.books[s]
     tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
     tape.clock[CLOCK_QUOTES] += 1
     tick.symbol = s
     tick.role = ROLE_BOOK if symbol.quote_channel >= 0 else ROLE_BOTH
     tick.event_ns = event_ns
+    tick.updates = updates
     prices, quantities = tape.top_price[s], tape.top_quantity[s]
     for side in range(2):
         if symbol.book_is_diff:
@@ -197,6 +203,8 @@ def emit_book(tape, s, event_ns, in_step):
     tick.bid_quantity = quantities[0, 0]
     tick.ask = prices[1, 0]
     tick.ask_quantity = quantities[1, 0]
+    if tick.bid20 == QUANTITY_MAX or tick.ask20 == QUANTITY_MAX:
+        set_mark(tape.marks, s, event_ns // NS_PER_MINUTE, OVERFLOW)
     full = tick.bid_quantity > 0 and tick.ask_quantity > 0
     tick.valid = 1 if in_step and full and tick.bid <= tick.ask else 0
     stir(
@@ -265,6 +273,13 @@ def break_book(tape, s, event_ns):
 
 
 @inlined
+def note_spill(tape, s, event_ns, before):
+    """Levels that found no room were dropped: the book is not whole in this minute."""
+    if tape.books[s].spilled_over > before:
+        set_mark(tape.marks, s, event_ns // NS_PER_MINUTE, OVERFLOW)
+
+
+@inlined
 def set_sides(tape, s, prices, price_quantities, bids_at, bids, asks_at, asks):
     """Apply absolute levels to both sides: rows [at, at + count) of a side's own row, or of one shared row."""
     for side in range(2):
@@ -323,18 +338,21 @@ def apply_frame(tape, channel, connection, recv_ns):
         if kind != KIND_DIFF:
             return IGNORED
         event_ns = corrected(connection, recv_ns)  # a diff may not be left out, whatever its time says
-    symbol.newest_book_ns = max(symbol.newest_book_ns, event_ns)
     if kind == KIND_QUOTE:
+        symbol.newest_quote_ns = max(symbol.newest_quote_ns, event_ns)
         take_quote(tape, s, event_ns)
         return APPLIED
+    symbol.newest_book_ns = max(symbol.newest_book_ns, event_ns)
     in_step = True
+    before = tape.books[s].spilled_over
     if kind == KIND_DIFF:
         moved, in_step = take_diff(tape, s, event_ns)
         if not moved:
             return APPLIED
     else:
         take_levels(tape, s)
-    full = emit_book(tape, s, event_ns, in_step)
+    note_spill(tape, s, event_ns, before)
+    full = emit_book(tape, s, event_ns, in_step, 1 if in_step else 0)
     if symbol.book_is_diff and not (in_step and full):
         break_book(tape, s, event_ns)
         return BOOK_BROKEN
@@ -366,7 +384,10 @@ def apply_snapshot(tape, c, recv_ns):
         return IGNORED
     if book.synced and frame[LAST_ID] <= book.last_id:
         return APPLIED
-    event_ns = corrected(tape.connections[c], recv_ns)
+    event_ns = frame[TRANSACTION_MS] * NS_PER_MS
+    if event_ns < 0 or event_ns > recv_ns + tape.settings[SET_FUTURE]:
+        event_ns = corrected(tape.connections[c], recv_ns)
+    before = book.spilled_over
     for side in range(2):
         best = tape.level_price[side, 0]
         clear(
@@ -377,7 +398,7 @@ def apply_snapshot(tape, c, recv_ns):
     book.synced = 1
     book.chained = 0
     book.last_id = frame[LAST_ID]
-    in_step = True
+    in_step, applied = True, 0
     for line in range(tape.clock[CLOCK_PENDING]):
         row = tape.pending[line]
         if row.symbol != s:
@@ -387,6 +408,7 @@ def apply_snapshot(tape, c, recv_ns):
             in_step = False
             break
         if order == NEXT:
+            applied += 1
             book.chained = 1
             book.last_id = row.last_id
             set_sides(
@@ -404,7 +426,8 @@ def apply_snapshot(tape, c, recv_ns):
         if book.broken:
             set_mark(tape.marks, s, event_ns // NS_PER_MINUTE, BOOK_GAP)
             book.broken = 0
-    full = emit_book(tape, s, event_ns, in_step)
+    note_spill(tape, s, event_ns, before)
+    full = emit_book(tape, s, event_ns, in_step, applied)
     if in_step and full:
         return BOOK_MENDED
     break_book(tape, s, event_ns)

@@ -15,6 +15,7 @@ from engine.core.state import TOP_LEVELS
 from engine.core.words import highest_bit, lowest_bit, move, shift_left
 
 WORD = 8
+QUANTITY_MAX = 2**62  # sums of levels stop here rather than wrap
 
 
 @kernel
@@ -151,7 +152,7 @@ def read_top(book, side, window, bits, keys, quantities, prices_out, quantities_
             key, quantity = base + cell, window[cell]
             prices_out[count] = key if side == 0 else -key
             quantities_out[count] = quantity
-            total += quantity
+            total = min(total + quantity, QUANTITY_MAX)
             count += 1
             if count == 5:
                 sum5 = total
@@ -160,7 +161,7 @@ def read_top(book, side, window, bits, keys, quantities, prices_out, quantities_
     while count < TOP_LEVELS and position >= 0:
         prices_out[count] = keys[position] if side == 0 else -keys[position]
         quantities_out[count] = quantities[position]
-        total += quantities[position]
+        total = min(total + quantities[position], QUANTITY_MAX)
         count += 1
         if count == 5:
             sum5 = total

@@ -158,7 +158,8 @@ def _silence(tape: Tape, symbol: int, event_ns: int, quote: bool, book: bool) ->
         role = ROLE_QUOTE if quote else ROLE_BOOK
     tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
     tape.clock[CLOCK_QUOTES] += 1
-    tick["symbol"], tick["role"], tick["valid"], tick["event_ns"] = symbol, role, 0, event_ns
+    tick["symbol"], tick["role"], tick["event_ns"] = symbol, role, event_ns
+    tick["valid"] = tick["updates"] = 0
 
 
 def _lose_book(tape: Tape, symbol: int, open_minute: int) -> None:
@@ -266,8 +267,9 @@ def _derive_symbol(row: Any, dialect: Dialect, carried: list[tuple[int, int]]) -
         channel = row[("trade_channel", "quote_channel", "book_channel")[core]]
         row[field] = _bits(c for index, c in carried if index == channel)
     row["book_is_diff"] = row["book_channel"] >= 0 and dialect.channels[row["book_channel"]].diff
-    speaking = [dialect.channels[i] for i in used if dialect.channels[i].core in (1, 2)]
-    row["on_change"] = any(channel.on_change for channel in speaking)
+    for kind in ("quote", "book"):
+        channel = row[f"{kind}_channel"]
+        row[f"{kind}_on_change"] = channel >= 0 and dialect.channels[channel].on_change
     feeds = {feed for i in indices for feed in dialect.channels[i].carries}
     row["has_interest"], row["has_mark"] = "interest" in feeds, "mark" in feeds
     row["has_liquidations"] = "liquidations" in feeds

@@ -59,6 +59,7 @@ class Snapshot(NamedTuple):
     last_id: int
     bids: LevelTexts
     asks: LevelTexts
+    event_ms: int | None = None
 
 
 class Context(NamedTuple):

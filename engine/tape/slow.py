@@ -140,7 +140,7 @@ def fill(tape: Tape, symbol: int, group: Sequence[tuple[int, Any]]) -> None:
         tape.fresh[: len(rows)] = np.array(rows, tape.fresh.dtype)
         frame[slot.TRADES] = len(rows)
         return
-    if message.event_ms is not None if not isinstance(message, Snapshot) else False:
+    if message.event_ms is not None:
         frame[slot.TRANSACTION_MS] = message.event_ms
     if isinstance(message, Quote):
         frame[slot.KIND] = slot.KIND_QUOTE

@@ -118,12 +118,13 @@ def adapt_lateness(connection, lateness_min_ns, lateness_max_ns):
 
 
 @inlined
-def venue_offset(connections, v):
-    """Clock offset of a venue: the least of its live connections; NULL while unknown."""
+def venue_offset(connections, v, now_ns):
+    """Clock offset of a venue at `now_ns`: the least of its live connections; NULL while unknown."""
     least = np.int64(NULL)
     for c in range(connections.shape[0]):
         connection = connections[c]
         if connection.venue == v and connection.live:
+            turn_offset(connection, now_ns)
             offset = offset_of(connection)
             if offset != NULL and (least == NULL or offset < least):
                 least = offset
@@ -154,7 +155,7 @@ def due(clock, settings, venues, connections, v):
             return NOTHING
         venue.open_minute = now_ns // NS_PER_MINUTE  # a silent venue has minutes too
         return NOTHING
-    offset = venue_offset(connections, v)
+    offset = venue_offset(connections, v, now_ns)
     if offset == NULL:
         offset = venue.closed_skew_ns if venue.closed_skew_ns != NULL else np.int64(0)
     venue_now_ns = now_ns - offset

@@ -9,7 +9,7 @@ from engine.core.schema import NULL, ROW, ROW_FIELDS
 
 def row() -> np.ndarray:
     rows = np.zeros(2, ROW)
-    for name in ROW.names:
+    for name in ROW.names or ():
         rows[name] = 1.5 if ROW[name].kind == "f" else 7
     return rows
 
@@ -29,7 +29,7 @@ def test_a_change_of_any_one_cell_changes_its_stage_and_no_other(stage):
 
 
 def test_every_column_belongs_to_exactly_one_stage():
-    assert sorted(ROW_FIELDS["bars"] + ROW_FIELDS["quality"]) == sorted(ROW.names)
+    assert sorted(ROW_FIELDS["bars"] + ROW_FIELDS["quality"]) == sorted(ROW.names or ())
 
 
 def test_both_zeros_and_every_nan_have_one_pattern():

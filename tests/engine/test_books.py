@@ -184,7 +184,6 @@ def test_a_full_spill_drops_its_worst_level_and_counts_it() -> None:
     assert side_of(result, 0) == kept
 
 
-@defect("spilled_over is counted but nothing sets Reason.OVERFLOW: later the best levels may be wrong and look right")
 def test_a_full_spill_marks_the_minute() -> None:
     story, book = begin([(50_000, 1)], [(50_001, 1)])
     for n in range(300):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from replay.simulate import Market, simulate
 KILLS = 10
 
 
-def simulated(folder: Path, venue: str) -> Path:
+def simulated(folder: Path, venue: Any) -> Path:
     market = Market(seed=11, minutes=4, symbols=3, venue=venue, episodes="none")
     record(folder, simulate(market), origin="simulated", core=Core())
     return folder

@@ -198,11 +198,9 @@ def decode_rest(request: str, symbol: str, body: bytes) -> list[Message]:
     if type(data) is not dict:
         raise MalformedError("not an object")
     if request == "depth":
-        return [
-            Snapshot(
-                symbol, whole(data.get("lastUpdateId")), level_texts(data.get("bids")), level_texts(data.get("asks"))
-            )
-        ]
+        bids, asks = level_texts(data.get("bids")), level_texts(data.get("asks"))
+        event_ms = time_ms(data["T"]) if "T" in data else None
+        return [Snapshot(symbol, whole(data.get("lastUpdateId")), bids, asks, event_ms)]
     if request == "openInterest":
         event_ms = time_ms(data["time"]) if "time" in data else None
         return [Context(symbol, event_ms, open_interest=number(text(data, "openInterest")))]
