@@ -57,6 +57,7 @@ def _add_quotes(
 ) -> None:
     ticks = tape.quote_ticks[tape.clock[CLOCK_QUOTES] :][: len(symbols)]
     ticks["symbol"], ticks["event_ns"], ticks["role"], ticks["valid"] = symbols, event_ns, role, 1
+    ticks["updates"] = 1
     ticks["bid"], ticks["ask"] = price - SPREAD, price + SPREAD
     for name in ("bid_quantity", "ask_quantity", "bid5", "ask5", "bid20", "ask20"):
         ticks[name] = draw.integers(1, 90_000, len(symbols))

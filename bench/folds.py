@@ -123,6 +123,7 @@ def events(symbols: int, count: int, minutes: int, room: int, seed: int = 5) -> 
     trades["price"], trades["quantity"], trades["buy"], trades["order"] = price, quantity, buy, np.arange(count)
     trades["count"] = 1
     quotes["role"], quotes["valid"], quotes["bid"], quotes["ask"] = ROLE_QUOTE, 1, bid, ask
+    quotes["updates"] = 1
     quotes["bid_quantity"], quotes["ask_quantity"] = bid_quantity, ask_quantity
     minute = event_ns // NS_PER_MINUTE
     edges = sorted({0, count, *range(0, count, room), *(np.flatnonzero(np.diff(minute)) + 1).tolist()})

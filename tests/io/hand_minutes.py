@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.core.effects import Effect, Event, MinuteRows
 from engine.core.records import RecordBatch, RecordKind, iterate
-from engine.core.schema import CODES, COLUMNS, ROW, ROW_FIELDS, Form
+from engine.core.schema import CODES, COLUMNS, ROW, ROW_FIELDS, Form, Reason
 from engine.io.journal_writer import JournalWriter
 
 FIRST_MINUTE = 28_719_356  # closes at 2024-08-08 23:57
@@ -28,7 +28,7 @@ def some_rows(symbols: int, seed: int) -> np.ndarray:
         elif column.form is Form.STATUS:
             rows[column.name] = draw.integers(0, len(CODES[column.name]), symbols)
         elif column.form is Form.REASONS:
-            rows[column.name] = draw.integers(0, 1 << 22, symbols)
+            rows[column.name] = draw.integers(0, 1 << len(Reason), symbols)
         else:
             rows[column.name] = draw.integers(1, 10**9, symbols)
     return rows

@@ -104,11 +104,11 @@ def test_a_negative_zero_is_stored_as_zero():
 
 def test_reasons_are_names_with_the_lowest_bit_first():
     rows = some_rows(3, seed=4)
-    rows["dq_reasons"] = [0, Reason.GAP | Reason.EDGE | Reason.CANDLE_EQUAL, 1 << 40]
+    rows["dq_reasons"] = [0, Reason.GAP | Reason.EDGE | Reason.NO_TRADES, 1 << 40]
 
     found = stored(chained(0, rows))
 
-    assert [record["dq_reasons"] for record in found] == [[], ["edge", "gap", "candle_equal"], ["bit_40"]]
+    assert [record["dq_reasons"] for record in found] == [[], ["edge", "gap", "no_trades"], ["bit_40"]]
 
 
 @given(st.lists(st.tuples(st.integers(-(2**127), 2**127 - 1), st.integers(0, 16)), min_size=1, max_size=20))
