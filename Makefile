@@ -17,6 +17,8 @@ demo: $(STAMP) ## play a simulated session through the real pipeline and verify 
 	@$(BIN)/conveyor demo
 
 test: check ## all checks and tests
+	@printf 'test: kernels\n'
+	@$(BIN)/python -c 'from engine.warm import warm; warm()'
 	@printf 'test: pytest\n'
 	@$(BIN)/python -m pytest -q -n 2
 
