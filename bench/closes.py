@@ -13,9 +13,9 @@ from engine import conveyor as assembled
 from engine.conveyor import Conveyor
 from engine.core.effects import Effect, MinuteRows
 from engine.core.frame import ROLE_BOOK, ROLE_QUOTE
+from engine.core.layouts import CLOCK_QUOTES, CLOCK_TRADES
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import CloseReason
-from engine.core.state import CLOCK_QUOTES, CLOCK_TRADES
 
 PRICE, SPREAD = 100_000_000, 100
 EVENTS = 4  # of one symbol in one minute: a trade, two quotes, a book

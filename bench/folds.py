@@ -14,9 +14,9 @@ from bench.material import ORIGIN_NS, bare, bare_conveyor
 from engine.bars import stage as bars
 from engine.core.frame import ROLE_QUOTE
 from engine.core.kernel import kernel
+from engine.core.layouts import CLOCK_QUOTES, CLOCK_TRADES, QUOTE_TICK, TRADE_TICK
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import CloseReason
-from engine.core.state import CLOCK_QUOTES, CLOCK_TRADES, QUOTE_TICK, TRADE_TICK
 
 ACCUMULATORS = 24
 QUOTE_EVERY = 4  # one event in so many is a quote

@@ -13,11 +13,7 @@ from engine.core.candle import VenueCandle
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
 from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
 from engine.core.errors import ConfigError
-from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
-from engine.core.records import Record, RecordBatch, RecordKind, decode_at
-from engine.core.registry import Registry
-from engine.core.schema import NULL, CloseReason, Reason, Status
-from engine.core.state import (
+from engine.core.layouts import (
     CLOCK_LEDGER,
     CLOCK_NOW,
     CLOCK_RECV,
@@ -30,8 +26,12 @@ from engine.core.state import (
     SET_LATENESS_START,
     SET_SETTLE,
     SET_WATERMARK,
-    EngineState,
-)  # fmt: skip
+)
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
+from engine.core.records import Record, RecordBatch, RecordKind, decode_at
+from engine.core.registry import Registry
+from engine.core.schema import NULL, CloseReason, Reason, Status
+from engine.core.state import EngineState
 from engine.quality import stage as quality
 from engine.quality.candles import differences
 from engine.tape import control, slow

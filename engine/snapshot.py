@@ -18,9 +18,10 @@ from engine.conveyor import Conveyor
 from engine.core.candle import VenueCandle
 from engine.core.errors import ConfigError
 from engine.core.kernel import SOURCE_DIGEST
+from engine.core.layouts import CLOCK_SEQ, LAYOUTS
 from engine.core.registry import Registry
 from engine.core.schema import SCHEMA_DIGEST
-from engine.core.state import CLOCK_SEQ, LAYOUTS, PER_SYMBOL, EngineState
+from engine.core.state import PER_SYMBOL, EngineState
 from engine.tape.book import clear, levels_of, set_levels_of_side
 
 STATIC = {"operations", "programs", "heads", "channels", "settings"}  # made anew from the configuration and the venues

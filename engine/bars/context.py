@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from engine.core.layouts import MINUTES_AHEAD
 from engine.core.minutes import NS_PER_MINUTE
-from engine.core.state import MINUTES_AHEAD, Bars
+from engine.core.state import Bars
 
 
 def _slot(bars: Bars, symbol: int, minute: int, open_minute: int) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine.bars.quotes import effect_ns
 from engine.core.frame import ROLE_QUOTE
 from engine.core.kernel import inlined, kernel
+from engine.core.layouts import CLOCK_QUOTES
 from engine.core.minutes import NS_PER_MINUTE
-from engine.core.state import CLOCK_QUOTES
 
 
 @inlined

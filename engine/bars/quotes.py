@@ -6,9 +6,9 @@ import numpy as np
 
 from engine.core.frame import ROLE_BOOK
 from engine.core.kernel import inlined, kernel
+from engine.core.layouts import CLOCK_QUOTES, GRID_POINTS, MINUTES_AHEAD
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import NULL
-from engine.core.state import CLOCK_QUOTES, GRID_POINTS, MINUTES_AHEAD
 
 
 @inlined

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from engine.core.frame import COUNTED, DUPLICATE, NOT_BELIEVED
 from engine.core.kernel import inlined, kernel
+from engine.core.layouts import CLOCK_LEDGER, CLOCK_TRADES, MINUTES_AHEAD
 from engine.core.marks import set_mark
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import Reason
-from engine.core.state import CLOCK_LEDGER, CLOCK_TRADES, MINUTES_AHEAD
 from engine.core.wide import add_product
 
 REJECTED, OVERFLOW = int(Reason.REJECTED), int(Reason.OVERFLOW)

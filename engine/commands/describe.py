@@ -43,7 +43,8 @@ def _features() -> Described:
 
 
 def _state(limits: Any) -> Described:
-    from engine.core.state import LAYOUTS, EngineState
+    from engine.core.layouts import LAYOUTS
+    from engine.core.state import EngineState
     from engine.tape.template import compile_dialects
     from engine.tape.venues import VENUES
 

@@ -35,17 +35,10 @@ from engine.core.frame import (
     TRANSACTION_MS,
 )  # fmt: skip
 from engine.core.kernel import inlined, kernel
+from engine.core.layouts import CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_QUOTES, CLOCK_TRADES, SET_FUTURE, TOP_LEVELS
 from engine.core.marks import set_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.schema import Reason
-from engine.core.state import (
-    CLOCK_PENDING,
-    CLOCK_PENDING_LEVELS,
-    CLOCK_QUOTES,
-    CLOCK_TRADES,
-    SET_FUTURE,
-    TOP_LEVELS,
-)  # fmt: skip
 from engine.core.words import mix, shift_right
 from engine.tape.book import QUANTITY_MAX, clear, read_top, set_levels
 from engine.tape.seen import seen_before

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.core.kernel import inlined, kernel
-from engine.core.state import TOP_LEVELS
+from engine.core.layouts import TOP_LEVELS
 from engine.core.words import highest_bit, lowest_bit, move, shift_left
 
 WORD = 8

@@ -12,12 +12,13 @@ from engine.core.effects import Effect, Event, SnapshotNeeded
 from engine.core.errors import ConfigError
 from engine.core.frame import ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE
 from engine.core.instruments import Instrument
+from engine.core.layouts import CLOCK_QUOTES, CLOCK_SEQ, MINUTES_AHEAD, SET_LATENESS_START
 from engine.core.marks import set_mark
 from engine.core.minutes import minute_of
 from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import NULL, Reason
-from engine.core.state import CLOCK_QUOTES, CLOCK_SEQ, MINUTES_AHEAD, SET_LATENESS_START, Tape
+from engine.core.state import Tape
 from engine.tape.dialect import Dialect
 from engine.tape.scan import add_route
 from engine.tape.venues import VENUES

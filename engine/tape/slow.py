@@ -15,11 +15,12 @@ from engine.core import frame as slot
 from engine.core.candle import VenueCandle
 from engine.core.effects import Effect, Event
 from engine.core.instruments import Instrument
+from engine.core.layouts import CLOCK_RECV, CLOCK_SEQ, CLOCK_TICKED
 from engine.core.marks import set_mark
 from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import Reason
-from engine.core.state import CLOCK_RECV, CLOCK_SEQ, CLOCK_TICKED, Tape
+from engine.core.state import Tape
 from engine.tape.apply import BOOK_BROKEN, apply_slowly, apply_snapshot
 from engine.tape.dialect import Dialect
 from engine.tape.message import (

@@ -8,17 +8,10 @@ import numpy as np
 
 from engine.core.frame import KIND, KIND_TRADES, TRADES
 from engine.core.kernel import kernel
+from engine.core.layouts import CLOCK_NOW, CLOCK_QUOTES, CLOCK_RECV, CLOCK_SEQ, CLOCK_TICKED, CLOCK_TRADES
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.records import HEADER_BYTES, RecordKind
-from engine.core.state import (
-    CLOCK_NOW,
-    CLOCK_QUOTES,
-    CLOCK_RECV,
-    CLOCK_SEQ,
-    CLOCK_TICKED,
-    CLOCK_TRADES,
-    Tape,
-)  # fmt: skip
+from engine.core.state import Tape
 from engine.core.words import load16, load32, load64
 from engine.tape.apply import BOOK_BROKEN, apply_frame
 from engine.tape.scan import scan

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.core import frame
-from engine.core.state import OPERATION
+from engine.core.layouts import OPERATION
 
 (
     HOLE_NONE, HOLE_NUMBER, HOLE_PRICE, HOLE_QUANTITY, HOLE_BOOLEAN, HOLE_SYMBOL, HOLE_COIN, HOLE_ORDER_TYPE, HOLE_WORD,

@@ -5,17 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from engine.core.kernel import inlined, kernel
+from engine.core.layouts import CLOCK_NOW, CLOCK_TICKED, DISORDER_BINS, SET_FUTURE, SET_GRACE, SET_SETTLE, SET_WATERMARK
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import NULL
-from engine.core.state import (
-    CLOCK_NOW,
-    CLOCK_TICKED,
-    DISORDER_BINS,
-    SET_FUTURE,
-    SET_GRACE,
-    SET_SETTLE,
-    SET_WATERMARK,
-)  # fmt: skip
 
 NOTHING, CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, REVISE, END_GRACE, LOWER = range(6)
 BIN_NS = 10_000_000

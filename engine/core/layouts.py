@@ -1,0 +1,307 @@
+"""The record layouts, declared as text, and the places in the two arrays of single numbers.
+
+A block below is one record: name, meaning. All fields are int64 unless the name starts with `~` (float64) or is
+followed by a shape. The same text gives the dtype and `conveyor describe --state`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+SLOTS = 4  # minutes held per symbol: the one in grace, the open one, and those that run ahead
+MINUTES_AHEAD = 2
+GRID_POINTS = 60
+DISORDER_BINS = 160  # of 10 ms
+TOP_LEVELS = 20
+NAME_BYTES = 64
+LAYOUTS: dict[str, dict[str, str]] = {}  # layout -> field -> meaning
+
+
+def _layout(title: str, text: str) -> np.dtype:
+    fields: list[Any] = []
+    LAYOUTS[title] = {}
+    for line in text.strip().splitlines():
+        name, _, meaning = line.strip().partition(" ")
+        kind = "<f8" if name.startswith("~") else "<i8"
+        name, _, shape = name.lstrip("~").partition("[")
+        count = int(shape.rstrip("]")) if shape else 0
+        fields.append((name, kind, (count,)) if count else (name, kind))
+        LAYOUTS[title][name] = meaning.strip()
+    return np.dtype(fields)
+
+
+VENUE = _layout("venue", """
+    dialect           index of its decoder in VENUES
+    open_minute       minute not yet closed; -1 before the first event
+    grace_open        1 while late trades of open_minute - 1 are still merged
+    dirty             1 if a late trade was merged since open_minute - 1 was last closed
+    late              1 if trades of it came after grace since the last TICK
+    backfills         1: a new connection is first told of trades from before it
+    subscribed_ns     receive time of the first subscription; -1 before
+    closed_skew_ns    clock offset when the last minute closed; NULL before
+    unreadable        frames of this venue that no decoder understood
+    mix               running 64-bit mix of every tick: the digest of the tape
+""")  # fmt: skip
+
+CONNECTION = _layout("connection", f"""
+    venue             index of its venue; -1: never used
+    live              1 between up and down
+    votes             1 if it carries a core channel with event times
+    up_ns             receive time of the last up
+    last_recv_ns      receive time of the newest frame; -1 before
+    event_ns_max      largest event time of a timed core message; -1 before: it has no vote until then
+    lateness_ns       how far behind event_ns_max its watermark stands
+    first_event       1 until the first timed core message after an up
+    first_event_ns    its event time
+    last_event_before_up_ns  event_ns_max when it last went down; -1: this is its first life
+    offset_minute     minute of receive time that offset_now_ns belongs to
+    offset_now_ns     least receive - event time in that minute; NULL: none
+    offset_before_ns  the same for the minute before
+    frames            frames received
+    fallbacks         frames no template knew, decoded by the strict slow path
+    ignored           frames with nothing for a minute row (acks, pongs, other channels)
+    malformed         frames that could not be read
+    future            messages not believed because of their time
+    disorder[{3 * DISORDER_BINS}]     disorder per core channel (trade, quote, book), {DISORDER_BINS} bins of 10 ms
+""")  # fmt: skip
+
+SYMBOL = _layout("symbol", """
+    venue             index of its venue; -1: unused
+    active            1 while subscribed, 2 until the minute closes in which it ceased to be
+    price_decimals    scale of its prices
+    quantity_decimals scale of its quantities
+    inverse           1: quantity counts contracts
+    contract_size     quote units per contract, inverse only
+    arrival_order     1: trades at one instant keep their arrival (ids do not increase)
+    trade_channel     channel whose trades are counted; -1: none
+    quote_channel     best-bid-and-offer channel; -1: the quote comes from the book
+    book_channel      depth channel; -1: none
+    book_is_diff      1: diffs with sequence numbers, 0: whole snapshots
+    spot_sequence     1: spot rule (U follows u), 0: futures rule (pu equals u)
+    quote_on_change   1: its quote channel speaks only on change
+    book_on_change    1: its depth channel speaks only on change
+    carriers          bit set of the connections of its core channels
+    trade_carriers    bit set of the connections of its trade channel
+    quote_carriers    bit set of the connections of its quote channel
+    book_carriers     bit set of the connections of its depth channel
+    has_interest      1: open interest is subscribed
+    has_mark          1: mark price is subscribed
+    has_liquidations  1: forced orders are subscribed
+    arrivals          trades seen, the venue order where ids do not increase
+    newest_quote_ns   event time of the newest quote message; -1: none
+    newest_book_ns    event time of the newest depth message; -1: none
+    seen_generation   which half of the seen ids is being filled
+    seen_count        ids in that half
+    name_length       bytes of its name
+    name[8]           its name as words, zero padded
+""")  # fmt: skip
+
+BOOK = _layout("book", """
+    synced            1: in step with the venue
+    chained           1: at least one diff was applied since the snapshot
+    last_id           update id of the newest applied diff or snapshot
+    base[2]           key of window index 0, per side (key = price for bids, -price for asks)
+    top_word[2]       no bit is set above this bitmap word
+    spill_count[2]    levels below the window
+    spilled_over      levels dropped because the spill was full
+    gaps              times it fell out of step
+    broken            between a gap and the snapshot that mends it: 1, 2 once the snapshot is asked for
+    quote_id          update id of the newest best-bid-and-offer message
+    quote[4]          its bid, bid quantity, ask, ask quantity
+    compared          times book and quote were compared at the identical update id
+    mismatched        times they differed
+""")  # fmt: skip
+
+TRADE_TICK = _layout("trade tick", """
+    symbol            index of its symbol
+    flag              0 counted, 1 duplicate, 2 in no candle, 3 time not believed
+    event_ns          event time
+    order             venue order among trades at one instant
+    price             mantissa at price_decimals
+    quantity          mantissa at quantity_decimals
+    buy               1: the taker bought
+    count             venue trades in this message
+""")  # fmt: skip
+
+QUOTE_TICK = _layout("quote tick", """
+    symbol            index of its symbol
+    role              1 best bid and offer, 2 book, 3 both (no quote channel)
+    valid             1: in force (two-sided, not crossed, in step)
+    updates           messages of the venue that this tick stands for; 0: the venue did not speak
+    event_ns          event time, or corrected receive time where the venue gives none
+    bid               mantissa at price_decimals
+    bid_quantity      mantissa at quantity_decimals
+    ask               mantissa at price_decimals
+    ask_quantity      mantissa at quantity_decimals
+    bid5              quantity of the best 5 bids
+    ask5              quantity of the best 5 asks
+    bid20             quantity of the best 20 bids
+    ask20             quantity of the best 20 asks
+""")  # fmt: skip
+
+TRADE_SUM = _layout("trade sums", """
+    minute            minute this slot holds; -1: clean
+    messages          trade messages in the bar
+    trades            venue trades in the bar
+    open              price of the least trade by (event_ns, order)
+    open_ns           its event time
+    open_order        its order
+    close             price of the greatest trade
+    close_ns          its event time
+    close_order       its order
+    high              largest price
+    low               smallest price
+    base              sum of quantity
+    buy_base          the same over taker buys
+    quote_hi          sum of price * quantity, high word
+    quote_lo          low word
+    buy_quote_hi      the same over taker buys
+    buy_quote_lo      low word
+    square_hi         sum of quantity squared, high word
+    square_lo         low word
+    size_max          largest quantity
+    received          trade messages of this minute, whatever became of them
+    late_merged       merged after the first close
+    late_dropped      came after grace
+    duplicate         seen before
+    rejected          in no candle, or not believed
+""")  # fmt: skip
+
+QUOTE_SUM = _layout("quote sums", f"""
+    minute            minute this slot holds; -1: clean
+    quotes            quote updates
+    valid_quotes      valid ones among them
+    mid_open          bid + ask at the start or the first one; NULL: none
+    mid_high          largest
+    mid_low           smallest
+    mid_close         the one in force at the close
+    ~microprice       at the close, NaN: none
+    ~spread_ns        sum of (ask - bid) * duration
+    spread_max        largest ask - bid in force; NULL: none
+    quote_ns          duration with a quote in force
+    ~spread_bp_ns     sum of spread in bp * duration
+    ~imbalance1_ns    sum of b/(a + b) at the best prices * duration
+    ofi               order-flow imbalance
+    path_points       points of the path that have a mid
+    path[{GRID_POINTS}]          bid + ask at the end of each second; NULL: none
+""")  # fmt: skip
+
+QUOTE_NOW = _layout("quote in force", """
+    minute            minute being integrated; -1 before the first quote
+    at_ns             integrated up to here
+    path_next         next point of the mid path, 0..60
+    valid             1: the quote below is in force
+    bid               as in the tick
+    bid_quantity      as in the tick
+    ask               as in the tick
+    ask_quantity      as in the tick
+    flow_known        1: the four values below are the last valid quote
+    flow_bid          last valid quote, for the order-flow imbalance
+    flow_bid_quantity as above
+    flow_ask          as above
+    flow_ask_quantity as above
+""")  # fmt: skip
+
+DEPTH_SUM = _layout("depth sums", """
+    minute            minute this slot holds; -1: clean
+    books             book updates
+    book_ns           duration with a book in force
+    ~imbalance5_ns    sum of b/(a + b) over 5 levels * duration
+    ~imbalance20_ns   sum of b/(a + b) over 20 levels * duration
+    ~depth20_ns       sum of b + a over 20 levels * duration
+""")  # fmt: skip
+
+DEPTH_NOW = _layout("depth in force", """
+    minute            minute being integrated; -1 before the first book
+    at_ns             integrated up to here
+    valid             1: the sums below are in force
+    bid5              as in the tick
+    ask5              as in the tick
+    bid20             as in the tick
+    ask20             as in the tick
+""")  # fmt: skip
+
+CONTEXT_SUM = _layout("context sums", """
+    minute            minute this slot holds; -1: clean
+    ~interest_open    first open interest of the minute; NaN: none
+    ~interest_min     smallest
+    ~interest_max     largest
+    ~interest         newest of the minute; NaN: none
+    interest_ns       its event time
+    ~mark             newest mark price of the minute; NaN: none
+    ~index            newest index price; NaN: none
+    ~funding          newest funding rate; NaN: none
+    liquidations      forced orders
+    liquidation_buy   their filled quantity, forced buys
+    liquidation_sell  forced sells
+""")  # fmt: skip
+
+CONTEXT_NOW = _layout("context at the last close", """
+    ~interest         newest open interest; NaN: never seen
+    interest_ns       its event time; -1: never
+    ~mark             newest mark price; NaN: never
+    ~index            newest index price; NaN: never
+    ~funding          newest funding rate as sent; NaN: never
+""")  # fmt: skip
+
+MARK = _layout("marks", """
+    minute            minute this slot holds; -1: clean
+    reasons           Reason bits set while the minute was open
+""")  # fmt: skip
+
+LEDGER = _layout("late ledger", """
+    symbol            index of its symbol
+    minute            minute the trades belonged to
+    count             trades that came after grace
+""")  # fmt: skip
+
+PENDING = _layout("pending diff", """
+    symbol            index of its symbol; -1: done with
+    first_id          U
+    last_id           u
+    previous_id       pu
+    event_ns          event time
+    bids              levels on the bid side
+    asks              levels on the ask side
+    offset            first level in the pool
+""")  # fmt: skip
+
+OPERATION = _layout("template operation", """
+    kind              what stands in the hole behind the literal
+    slot              where its value goes
+    length            bytes of the literal
+    word0             the literal as words, first eight bytes
+    mask0             which bytes of it count
+    word1             second eight bytes
+    mask1             which of them count
+    word2             third eight bytes
+    mask2             which of them count
+    target            operation to go back to, or to leap to when a list is empty
+""")  # fmt: skip
+
+ROUTE = _layout("route", f"""
+    used              1: a route
+    venue             dialect it belongs to
+    length            bytes of the name
+    channel           channel of the stream; -1: the name is a symbol
+    symbol            symbol of the stream; -1: the body names it
+    name[{NAME_BYTES // 8}]           the name as words, zero padded
+""")  # fmt: skip
+
+
+# Places in Tape.clock.
+(
+    CLOCK_NOW, CLOCK_SEQ, CLOCK_TRADES, CLOCK_QUOTES, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_LEDGER, CLOCK_TICKED,
+    CLOCK_RECV,
+) = range(9)  # fmt: skip
+CLOCK_MEANING = (
+    "receive time of the newest TICK; -1 before", "seq of the newest record", "trade ticks waiting for the bar stage",
+    "quote ticks waiting", "pending diffs", "pending levels", "late-ledger lines waiting",
+    "1 if the newest record was a TICK", "receive time of the newest record",
+)  # fmt: skip
+LEDGER_LINES = 1024
+
+# Places in Tape.settings: the configuration epoch as nanoseconds.
+SET_WATERMARK, SET_GRACE, SET_FUTURE, SET_SETTLE, SET_LATENESS_START, SET_LATENESS_MIN, SET_LATENESS_MAX = range(7)
