@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -99,12 +99,8 @@ def expectation(key: str) -> str:
     """What a setting must be, for people: `a whole number from 100 to 10000`."""
     field = FIELDS[key]
     kind: Any = field.annotation
-    if get_args(kind) and get_origin(kind) is not tuple:
+    if get_args(kind):
         return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
-    if kind is bool:
-        return "true or false"
-    if get_origin(kind) is tuple:
-        return "a list of names of 1 to 32 printable ASCII characters"
     bounds = []
     for rule in field.metadata:
         match rule:
@@ -155,7 +151,7 @@ def load(
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(
-                f"--set {assignment}: expected section.key=value; write for example --set log.level=debug"
+                f"--set {assignment}: expected section.key=value; write for example --set run.mode=replay"
             )
         take(key.strip(), _parse(key.strip(), text.strip()), "--set", "flag")
 
@@ -216,18 +212,16 @@ def _key_of(variable: str) -> str | None:
     name = variable.removeprefix(PREFIX)
     if SEPARATOR in name:
         return name.lower().replace(SEPARATOR, ".")
-    # CONVEYOR_LOG_LEVEL: a forgotten underscore must not pass for a foreign variable.
+    # CONVEYOR_RUN_MODE: a forgotten underscore must not pass for a foreign variable.
     if name.lower().split("_")[0] in Config.model_fields:
         return name.lower()
     return None
 
 
 def _parse(key: str, text: str) -> Any:
-    """The value that a text stands for: as it is for text settings, comma-separated for lists, TOML otherwise."""
+    """The value that a text stands for: as it is for text settings, TOML for numbers."""
     kind: Any = FIELDS[key].annotation if key in FIELDS else str
-    if get_origin(kind) is tuple and not text.startswith("["):
-        return [name.strip() for name in text.split(",") if name.strip()]
-    if kind not in (int, float, bool) and get_origin(kind) is not tuple:
+    if kind not in (int, float):
         return text
     try:
         parsed = tomllib.loads(f"value = {text}")
@@ -247,7 +241,7 @@ def _unknown(key: str, value: Any, origin: str, place: str) -> Problem:
             origin, key, "is no section", f"one of {', '.join(sorted(SECTIONS))}",
             f"Correct or remove it.{_did_you_mean(key, SECTIONS)}",
         )  # fmt: skip
-    # Dots and underscores are compared alike, so that journal.segment.mib and CONVEYOR_LOG_LEVEL find their setting.
+    # Dots and underscores are compared alike, so that journal.segment.mib and CONVEYOR_RUN_MODE find their setting.
     alike = {_flat(other): other for other in FIELDS}
     near = [alike[match] for match in difflib.get_close_matches(_flat(key), alike, n=1)]
     if not near:
@@ -295,7 +289,7 @@ def _translated(error: ValidationError, given: Mapping[str, Any], sources: Mappi
             where = ", ".join(f"{key} = {_shown(_value(key, given))} ({sources[key]})" for key in others)
             problems[first] = Problem(
                 sources[first], first, f"= {_shown(_value(first, given))}", finding["msg"],
-                f"Change it, or one of: {where}." if others else "Correct the list.",
+                f"Change it, or one of: {where}.",
             )  # fmt: skip
             continue
         names = [str(part) for part in finding["loc"]]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.errors import ConfigError
@@ -40,25 +40,12 @@ def _require(holds: bool, keys: Iterable[str], rule: str) -> None:
         raise PydanticCustomError(CROSS_CHECK, "{rule}", {"rule": rule, "keys": tuple(keys)})
 
 
-Symbol = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,32}$")]
-
-
 class Run(Section):
     """What this process is started for."""
 
     mode: Literal["dry-run", "shadow", "canary", "production", "replay"] = Field(
-        "dry-run", description="Run mode: which sources, sinks and permissions the process gets."
+        "dry-run", description="Run mode: what the process is started for; each has a profile of its name."
     )
-    symbols: tuple[Symbol, ...] = Field(
-        (),
-        strict=False,
-        description="Symbols to serve, as the venue spells them; an empty list means all that are recorded.",
-    )
-
-    @model_validator(mode="after")
-    def _symbols_are_distinct(self) -> Self:
-        _require(len(set(self.symbols)) == len(self.symbols), ["run.symbols"], "each symbol once")
-        return self
 
 
 class Limits(Section):
@@ -214,25 +201,15 @@ class Journal(Section):
 
     segment_mib: int = Field(64, ge=1, le=64, description="Size at which a segment of the journal is closed.")
     block_kib: int = Field(256, ge=4, le=4096, description="Size of one checksummed block inside a segment.")
-    commit_ms: int = Field(10, ge=1, le=1000, description="Longest wait of a record for the disk to confirm it.")
     zstd_level: int = Field(3, ge=1, le=19, description="Compression level of closed segments.")
 
 
 class Store(Section):
     """The DuckDB projection, which can be rebuilt from the journal at any time."""
 
-    enabled: bool = Field(True, description="Whether rows are also written to DuckDB.")
-    checkpoint_threshold_gib: int = Field(
-        4, ge=1, le=64, description="Size of the write-ahead log at which DuckDB checkpoints on its own."
+    checkpoint_minutes: int = Field(
+        10, ge=1, le=1440, description="Minutes after which new rows are checkpointed, once the store is idle."
     )
-    checkpoint_minutes: int = Field(10, ge=1, le=1440, description="Minutes between checkpoints in a quiet second.")
-
-
-class Log(Section):
-    """What the process says about itself."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is written.")
-    json_lines: bool = Field(False, description="Whether each log line is one JSON object instead of text for people.")
 
 
 class Config(Section):
@@ -242,16 +219,6 @@ class Config(Section):
     core: Core = Field(Core(), description="Everything the deterministic core may read; journaled whole.")
     journal: Journal = Field(Journal(), description="How records are kept on disk.")
     store: Store = Field(Store(), description="The DuckDB projection of the closed minutes.")
-    log: Log = Field(Log(), description="What the process says about itself.")
-
-    @model_validator(mode="after")
-    def _symbols_fit(self) -> Self:
-        _require(
-            len(self.run.symbols) <= self.core.limits.symbols_max,
-            ["run.symbols", "core.limits.symbols_max"],
-            "at most core.limits.symbols_max symbols",
-        )
-        return self
 
 
 def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:

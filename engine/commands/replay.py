@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine.commands import terminal
+
+if TYPE_CHECKING:
+    from engine.io.store import StoreLimits
 
 
 class Speed(click.ParamType):
@@ -39,12 +42,21 @@ class Speed(click.ParamType):
 @click.option(
     "--state-every", type=click.IntRange(1), default=60, show_default=True, help="Links between state snapshots."
 )
+@terminal.settings_options("replay")
 @terminal.json_option
 def replay(
-    journal: Path, session: Path, speed: float | None, show: bool, force: bool, state_every: int, as_json: bool
-) -> None:
-    """Replay a journal through the conveyor and write the session; one that was cut short goes on where it stopped."""
-    summary = replay_into(journal, session, speed=speed, show=show, force=force, state_every=state_every)
+    journal: Path, session: Path, speed: float | None, show: bool, force: bool, state_every: int, profile: str,
+    files: tuple[str, ...], sets: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Replay a journal through the conveyor and write the session; one that was cut short goes on where it stopped.
+
+    The core settings are those of the journal; of the settings given here, those of the store count.
+    """
+    from engine.io.store import StoreLimits
+
+    config = terminal.settings(profile, files, sets).config
+    limits = StoreLimits(checkpoint_s=60 * config.store.checkpoint_minutes)
+    summary = replay_into(journal, session, speed=speed, show=show, force=force, state_every=state_every, limits=limits)
     if as_json:
         terminal.emit(summary)
     else:
@@ -71,6 +83,7 @@ def replay_into(
     force: bool = False,
     state_every: int = 60,
     title: str = "",
+    limits: StoreLimits | None = None,
 ) -> dict[str, Any]:
     """Write the session of a journal; what the manifest will say, and where it went on from."""
     from config.schema import Core
@@ -92,8 +105,9 @@ def replay_into(
     if force and session.exists():
         StateFolder(session / "state").clear()
     with SessionWriter(
-        session, origin=origin, journal=journal, config_digest=Core.decode(record.payload).digest(), overwrite=force
-    ) as writer:
+        session, origin=origin, journal=journal, config_digest=Core.decode(record.payload).digest(), overwrite=force,
+        limits=limits,
+    ) as writer:  # fmt: skip
         states = StateFolder(session / "state")
         conveyor, resumed_from = recall(states, writer.counts["links"])
         saved_link = conveyor.link

@@ -13,9 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from config.errors import ConfigError
+from config.schema import Core, Journal
 from engine.cli import VERBS, cli
 from engine.commands import terminal
 from engine.core.errors import FeedError, JournalError
+from engine.core.records import RecordKind
+from engine.io.store import StoreLimits
+from replay.recording import Message, record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,14 +80,14 @@ def test_a_stop_without_a_sentence_is_silent():
 
 def test_exit_codes_of_the_real_program():
     assert conveyor("config", "validate").returncode == 0
-    assert conveyor("config", "validate", "--set", "log.level=loud").returncode == 2
-    assert conveyor("config", "validate", CONVEYOR_LOG__LEVL="info").returncode == 2
+    assert conveyor("config", "validate", "--set", "run.mode=loud").returncode == 2
+    assert conveyor("config", "validate", CONVEYOR_RUN__MOED="replay").returncode == 2
     assert conveyor("config", "validate", "--no-such-option").returncode == 2
     assert conveyor("no-such-verb").returncode == 2
 
 
 def test_help_loads_nothing_heavy():
-    heavy = "{'numba', 'llvmlite', 'numpy', 'duckdb', 'pyarrow', 'pydantic', 'rich', 'structlog'}"
+    heavy = "{'numba', 'llvmlite', 'numpy', 'duckdb', 'pyarrow', 'pydantic', 'rich'}"
     code = f"import sys, engine.cli; print(sorted({heavy} & set(sys.modules)))"
 
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -116,11 +120,11 @@ def test_the_list_of_verbs_is_the_program():
 
 
 def test_config_show_prints_tab_separated_lines_when_piped():
-    result = CliRunner().invoke(cli, ["config", "show", "--sources", "--set", "log.level=debug"])
+    result = CliRunner().invoke(cli, ["config", "show", "--sources", "--set", "store.checkpoint_minutes=7"])
 
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert lines[0] == ["setting", "value", "source"]
-    assert ["log.level", '"debug"', "--set"] in lines
+    assert ["store.checkpoint_minutes", "7", "--set"] in lines
     assert ["run.mode", '"dry-run"', "profile dry-run"] in lines
 
 
@@ -134,19 +138,63 @@ def test_config_show_prints_one_json_object():
 
 
 def test_config_validate_names_every_problem_and_exits_with_2():
-    result = CliRunner().invoke(cli, ["config", "validate", "--set", "log.levl=x", "--set", "journal.commit_ms=0"])
+    result = CliRunner().invoke(cli, ["config", "validate", "--set", "run.moed=x", "--set", "journal.zstd_level=0"])
 
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "Did you mean log.level?" in result.stderr
-    assert "journal.commit_ms = 0; expected a whole number from 1 to 1000" in result.stderr
+    assert "Did you mean run.mode?" in result.stderr
+    assert "journal.zstd_level = 0; expected a whole number from 1 to 19" in result.stderr
 
 
 def test_config_schema_is_a_json_schema():
     answer = json.loads(CliRunner().invoke(cli, ["config", "schema"]).stdout)
 
     assert answer["$schema"].startswith("https://json-schema.org/")
-    assert set(answer["properties"]) == {"run", "core", "journal", "store", "log"}
+    assert set(answer["properties"]) == {"run", "core", "journal", "store"}
+
+
+def test_replay_hands_the_settings_of_the_store_to_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    frames: list[Message] = [(1_700_000_000_000_000_000, 1, int(RecordKind.FRAME), b"{}")]
+    record(tmp_path / "journal", frames, origin="imported", core=Core())
+    given: list[StoreLimits] = []
+
+    def writer(*_: object, limits: StoreLimits, **__: object) -> None:
+        given.append(limits)
+        raise terminal.Stop(terminal.Exit.OK)
+
+    monkeypatch.setattr("engine.io.session.SessionWriter", writer)
+    monkeypatch.setattr("engine.commands.replay.compile_kernels", lambda: None)
+    verb = ["replay", str(tmp_path / "journal"), "--out", str(tmp_path / "session")]
+
+    for flags in ([], ["--set", "store.checkpoint_minutes=3"]):
+        assert CliRunner().invoke(cli, [*verb, *flags]).exit_code == 0
+
+    assert [limits.checkpoint_s for limits in given] == [600, 180]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["simulate", "--minutes", "1"], ["import", "--venue", "hyperliquid", "capture"]],
+    ids=["simulate", "import"],
+)
+def test_a_new_journal_gets_the_settings_of_the_journal(
+    verb: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    given: list[Journal] = []
+
+    def recorded(*_: object, settings: Journal, **__: object) -> None:
+        given.append(settings)
+        raise terminal.Stop(terminal.Exit.OK)
+
+    monkeypatch.setattr("replay.recording.record", recorded)
+    monkeypatch.chdir(tmp_path)
+    trade = '{"channel":"trades","data":[{"coin":"BTC","side":"A","px":"1.5","sz":"2","time":1700000000000,"tid":1}]}'
+    Path("capture").write_text(f"1700000000000000000 {trade}\n")
+    sets = [f"--set=journal.{setting}" for setting in ("segment_mib=1", "block_kib=8", "zstd_level=7")]
+
+    result = CliRunner().invoke(cli, [*verb, "--out", "journal", *sets])
+
+    assert (result.exit_code, given) == (0, [Journal(segment_mib=1, block_kib=8, zstd_level=7)]), result.stderr
 
 
 def test_version_names_conveyor_and_its_libraries():

@@ -33,7 +33,7 @@ def test_without_sources_every_value_is_a_default():
 
 def test_later_sources_win(tmp_path: Path):
     first = write(
-        tmp_path, "[log]\nlevel = 'warning'\n[core.closing]\nwatermark_ms = 101\n[journal]\ncommit_ms = 1", "a"
+        tmp_path, "[store]\ncheckpoint_minutes = 5\n[core.closing]\nwatermark_ms = 101\n[journal]\nzstd_level = 1", "a"
     )
     second = write(tmp_path, "[core.closing]\nwatermark_ms = 102\ngrace_ms = 2000", "b")
     environ = {"CONVEYOR_CORE__CLOSING__WATERMARK_MS": "103", "CONVEYOR_CORE__CLOSING__GRACE_MS": "2001"}
@@ -42,9 +42,9 @@ def test_later_sources_win(tmp_path: Path):
 
     assert loaded.config.run.mode == "production"
     assert loaded.sources["run.mode"] == "profile production"
-    assert loaded.config.log.level == "warning"
-    assert loaded.sources["log.level"] == f"file {first}"
-    assert loaded.config.journal.commit_ms == 1
+    assert loaded.config.store.checkpoint_minutes == 5
+    assert loaded.sources["store.checkpoint_minutes"] == f"file {first}"
+    assert loaded.config.journal.zstd_level == 1
     assert loaded.config.core.closing.grace_ms == 2001
     assert loaded.sources["core.closing.grace_ms"] == "variable CONVEYOR_CORE__CLOSING__GRACE_MS"
     assert loaded.config.core.closing.watermark_ms == 104
@@ -63,42 +63,27 @@ def test_no_profile_changes_what_the_core_computes():
         assert load(name).config.core == Config().core
 
 
-@pytest.mark.parametrize(
-    ("text", "symbols"),
-    [
-        ("BTCUSDT", ("BTCUSDT",)),
-        ("BTCUSDT, kPEPE", ("BTCUSDT", "kPEPE")),
-        ("1000", ("1000",)),
-        ('["BTCUSDT", "ETHUSDT"]', ("BTCUSDT", "ETHUSDT")),
-        ("", ()),
-    ],
-)
-def test_a_list_is_written_with_commas_or_as_toml(text: str, symbols: tuple[str, ...]):
-    assert load(sets=[f"run.symbols={text}"]).config.run.symbols == symbols
-    assert load(environ={"CONVEYOR_RUN__SYMBOLS": text}).config.run.symbols == symbols
-
-
 def test_text_becomes_the_type_of_its_setting():
-    config = load(sets=["store.enabled=false", "core.quality.return_max=0.5", "log.level=error"]).config
+    config = load(sets=["store.checkpoint_minutes=7", "core.quality.return_max=0.5", "run.mode=shadow"]).config
 
-    assert config.store.enabled is False
+    assert config.store.checkpoint_minutes == 7
     assert config.core.quality.return_max == 0.5
-    assert config.log.level == "error"
+    assert config.run.mode == "shadow"
 
 
 @pytest.mark.parametrize(
     ("sources", "origin", "key", "hint"),
     [
-        ({"sets": ["log.levl=info"]}, "--set", "log.levl", "Did you mean log.level?"),
+        ({"sets": ["run.moed=replay"]}, "--set", "run.moed", "Did you mean run.mode?"),
         ({"sets": ["watermark_ms=100"]}, "--set", "watermark_ms", "Did you mean core.closing.watermark_ms?"),
         ({"sets": ["closing.grace_ms=100"]}, "--set", "closing.grace_ms", "Did you mean core.closing.grace_ms?"),
         (
-            {"environ": {"CONVEYOR_LOG__LEVL": "info"}},
-            "variable CONVEYOR_LOG__LEVL", "log.levl", "Did you mean CONVEYOR_LOG__LEVEL?",
+            {"environ": {"CONVEYOR_RUN__MOED": "replay"}},
+            "variable CONVEYOR_RUN__MOED", "run.moed", "Did you mean CONVEYOR_RUN__MODE?",
         ),
         (
-            {"environ": {"CONVEYOR_LOG_LEVEL": "info"}},
-            "variable CONVEYOR_LOG_LEVEL", "log_level", "Did you mean CONVEYOR_LOG__LEVEL?",
+            {"environ": {"CONVEYOR_RUN_MODE": "replay"}},
+            "variable CONVEYOR_RUN_MODE", "run_mode", "Did you mean CONVEYOR_RUN__MODE?",
         ),
         ({"sets": ["xyzzy.plugh=1"]}, "--set", "xyzzy.plugh", "Correct or remove it."),
         ({"sets": ["core=1"]}, "--set", "core", "Set one of its keys"),
@@ -112,14 +97,14 @@ def test_an_unknown_key_is_an_error_with_a_suggestion(sources: dict[str, object]
 
 
 def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path):
-    path = write(tmp_path, "[core.closng]\ngrace_ms = 1\n[log]\nlevl = 'info'")
+    path = write(tmp_path, "[core.closng]\ngrace_ms = 1\n[run]\nmoed = 'replay'")
 
     section, key = problems(files=[path])
 
     assert section.origin == key.origin == f"file {path}"
     assert section.key == "core.closng"
     assert "Did you mean core.closing?" in section.action
-    assert "Did you mean log.level?" in key.action
+    assert "Did you mean run.mode?" in key.action
 
 
 def test_variables_of_other_programs_and_of_the_tests_are_left_alone():
@@ -136,9 +121,7 @@ def test_variables_of_other_programs_and_of_the_tests_are_left_alone():
         ("core.limits.dedupe_ids=1000", "a whole number from 256 to 1048576, a power of two"),
         ("core.quality.return_max=0", "a number above 0 up to 10"),
         ("core.quality.return_max=nan", "a number above 0 up to 10"),
-        ("log.level=loud", 'one of "debug", "info", "warning", "error"'),
-        ("store.enabled=yes", "true or false"),
-        ("run.symbols=BTC USDT", "a list of names of 1 to 32 printable ASCII characters"),
+        ("run.mode=loud", 'one of "dry-run", "shadow", "canary", "production", "replay"'),
     ],
 )
 def test_a_wrong_value_is_told_with_what_was_expected(assignment: str, expected: str):
@@ -167,23 +150,15 @@ def test_settings_that_contradict_each_other_are_named_together(assignment: str,
     assert other in problem.action
 
 
-def test_symbols_are_distinct_and_fit_the_limits():
-    (twice,) = problems(sets=["run.symbols=A,A"])
-    (many,) = problems(sets=["run.symbols=A,B", "core.limits.symbols_max=1"])
-
-    assert twice.expected == "each symbol once"
-    assert many.expected == "at most core.limits.symbols_max symbols"
-
-
 def test_all_problems_are_told_at_once():
-    found = problems(environ={"CONVEYOR_LOG__LEVEL": "loud"}, sets=["log.levl=info", "journal.block_kib=1"])
+    found = problems(environ={"CONVEYOR_RUN__MODE": "loud"}, sets=["run.moed=replay", "journal.block_kib=1"])
 
-    assert {problem.key for problem in found} == {"log.levl", "log.level", "journal.block_kib"}
+    assert {problem.key for problem in found} == {"run.moed", "run.mode", "journal.block_kib"}
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[log", "expected TOML in UTF-8"), ("[log]\nlevel = 'info'\nlevel = 'debug'", "expected TOML in UTF-8")],
+    [("[run", "expected TOML in UTF-8"), ("[run]\nmode = 'replay'\nmode = 'shadow'", "expected TOML in UTF-8")],
 )
 def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, text: str, said: str):
     path = write(tmp_path, text)
@@ -200,7 +175,7 @@ def test_a_missing_file_a_wrong_profile_and_a_wrong_flag_are_refused(tmp_path: P
     with pytest.raises(ConfigError, match="Did you mean canary"):
         load("canry")
     with pytest.raises(ConfigError, match=r"expected section.key=value"):
-        load(sets=["log.level"])
+        load(sets=["run.mode"])
 
 
 def test_values_and_schema_cover_every_setting():

@@ -11,7 +11,7 @@ from config.load import FIELDS
 from config.schema import Closing, Config, Core, Limits, Quality
 
 UNITS = (
-    "_ms", "_minutes", "_mib", "_kib", "_gib", "_ticks", "_levels", "_diffs", "_ids", "_max",
+    "_ms", "_minutes", "_mib", "_kib", "_ticks", "_levels", "_diffs", "_ids", "_max",
     "_per_batch", "_per_frame", "_level",
 )  # fmt: skip
 
