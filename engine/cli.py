@@ -25,6 +25,7 @@ VERBS: tuple[click.Command, ...] = (
 
 
 @click.group(cls=terminal.Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="conveyor", prog_name="conveyor")
 def cli() -> None:
     """Recorded market feeds become verified minute rows."""
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from engine.core.errors import ConveyorError
 from engine.core.minutes import MS_PER_MINUTE, label
 from engine.io.columns import ARROW_SCHEMA, STAGE_OF
-from engine.io.database import first_line
+from engine.io.database import StoreUnavailableError, first_line
 from engine.io.session_reader import DigestLine, SessionReader
 
 ROWS_AT_ONCE = 20_000
@@ -151,6 +151,8 @@ def stored_rows(session: SessionReader, first_link: int, last_link: int) -> pa.T
     """Rows of some links, or a Difference that says why the store cannot give them."""
     try:
         return session.rows(first_link, last_link)
+    except StoreUnavailableError:
+        raise  # somebody else has it open: that is no difference
     except (duckdb.Error, ConveyorError) as error:
         return Difference("store", note=first_line(error))
 

@@ -13,7 +13,7 @@ from engine.core.effects import Effect, MinuteRows
 from engine.core.errors import ConveyorError
 from engine.core.records import RecordBatch
 from engine.io.columns import digests_to_arrow, rows_to_arrow
-from engine.io.database import first_line
+from engine.io.database import StoreUnavailableError, first_line
 from engine.io.session import digest_line
 from engine.io.session_reader import DigestLine, SessionReader
 from engine.io.tables import ddl
@@ -154,6 +154,8 @@ class _Proof:
         try:
             view = self.session.query(VIEW_SQL)
             rows, digests = self.session.row_count(), self.session.stored_digests()
+        except StoreUnavailableError:
+            raise  # somebody else has it open: that is no difference
         except (duckdb.Error, ConveyorError) as error:
             return Difference("store", note=first_line(error))
         if rows != self._stored:

@@ -70,7 +70,7 @@ def export(session: Path, table: str, form: str, out: Path, force: bool, as_json
 @click.argument("session_b", type=_folder)
 @terminal.json_option
 def diff(session_a: Path, session_b: Path, as_json: bool) -> None:
-    """Name the first minute, stage, symbol and column in which two sessions differ; exit 1 if they do."""
+    """Name the first minute, stage, symbol and column in which two sessions differ; exit 4 if they do."""
     from engine.io.session_reader import SessionReader
     from replay.difference import difference
 
@@ -83,7 +83,7 @@ def diff(session_a: Path, session_b: Path, as_json: bool) -> None:
         else:
             click.echo(found.sentence() if found else f"no difference; chain {a.manifest['chain'] or 'empty'}")
     if found:
-        raise Stop(Exit.ERROR)
+        raise Stop(Exit.VERIFICATION)
 
 
 @click.command(cls=terminal.Verb)

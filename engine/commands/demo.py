@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from engine.commands import terminal
 from engine.commands.terminal import Exit, Stop
 
 VENUES = ["hyperliquid", "binance_usdm"]
+QUERY = "SELECT symbol, timestamp, close, base_volume, trade_count, dq_status FROM features_snapshot"
 
 
 @click.command(cls=terminal.Verb)
@@ -30,23 +32,17 @@ VENUES = ["hyperliquid", "binance_usdm"]
 def demo(seed: int, minutes: int, symbols: int, speed: float | None, venue: str, out: Path) -> None:
     """Simulate a market, replay it through the conveyor at 60 times real time, and verify the session bit for bit."""
     from config.schema import Core
-    from engine.core.minutes import NS_PER_S
     from engine.io.session_reader import SessionReader
     from replay.recording import record
     from replay.simulate import Market, simulate
     from replay.verify import replayed, verify
 
     journal, session = out / "journal", out / "session"
-    for folder in (journal, session):
-        if folder.exists():
-            shutil.rmtree(folder)
+    clear(out)
     market = Market(seed=seed, minutes=minutes, symbols=symbols, venue=venue)  # type: ignore[arg-type]
     terminal.note(f"simulating {minutes} minutes of {symbols} symbols (seed {seed}); no real market is involved")
-    with terminal.progress("simulate", 60 * minutes, "seconds of market") as advance:
-        record(
-            journal, simulate(market), origin="simulated", core=Core(), symbols=symbols,
-            progress=lambda done_ns: advance(done_ns / NS_PER_S),
-        )  # fmt: skip
+    with terminal.progress("simulate", None, "records") as advance:
+        record(journal, simulate(market), origin="simulated", core=Core(), symbols=symbols, progress=advance)
     pace = "as fast as it goes" if speed is None else f"at {speed:g} times real time"
     replaying.replay_into(journal, session, speed=speed, show=True, title=f"SIMULATED market · {venue} · {pace}")
     with SessionReader(session) as reader:
@@ -54,4 +50,18 @@ def demo(seed: int, minutes: int, symbols: int, speed: float | None, venue: str,
     click.echo(verdict.sentence())
     if verdict.difference:
         raise Stop(Exit.VERIFICATION)
-    click.echo(f'try: conveyor sql {session} "SELECT * FROM features_snapshot LIMIT 5"')
+    click.echo(f"try: {sys.argv[0]} sql {session} '{QUERY}'")
+
+
+def clear(out: Path) -> None:
+    """Make room for a new demo; only what an earlier demo wrote is removed."""
+    from engine.core.errors import ConfigError
+
+    marker = out / ".demo"
+    if out.exists() and not marker.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} holds something that no demo wrote; give another folder with --out")
+    for folder in (out / "journal", out / "session"):
+        if folder.exists():
+            shutil.rmtree(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    marker.touch()

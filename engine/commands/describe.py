@@ -82,14 +82,10 @@ def _journal() -> Described:
 
 
 def _reasons() -> Described:
-    from engine.core.schema import PARTIAL_REASONS, STALE_REASONS, Reason
+    from engine.core.schema import MEANINGS, PARTIAL_REASONS, STALE_REASONS, Reason
 
     rows = []
     for reason in Reason:
         effect = "stale" if reason & STALE_REASONS else "partial" if reason & PARTIAL_REASONS else "information"
-        rows.append([(reason.name or "").lower(), int(reason).bit_length() - 1, effect])
-    return (
-        ["reason", "bit", "effect"],
-        rows,
-        "the status is the worst effect of a minute's reasons; meanings in docs/minute.md",
-    )
+        rows.append([(reason.name or "").lower(), int(reason).bit_length() - 1, effect, MEANINGS[reason]])
+    return ["reason", "bit", "effect", "meaning"], rows, "the status is the worst effect of a minute's reasons"

@@ -87,7 +87,7 @@ class MinuteTable:
 
 def cells_of(minute: MinuteRows, symbol: str, price_decimals: int, quantity_decimals: int, row: Any) -> tuple[str, ...]:
     """One row as text, in the order of HEADINGS. A revision shows its number behind the time."""
-    prices = [decimal(int(row[name]), price_decimals + 1) for name in ("open", "high", "low", "close")]
+    prices = [price(int(row[name]), price_decimals) for name in ("open", "high", "low", "close")]
     spread = float(row["spread_bp_mean"])
     return (
         label(minute.minute) + (f" r{minute.revision}" if minute.revision else ""),
@@ -99,6 +99,14 @@ def cells_of(minute: MinuteRows, symbol: str, price_decimals: int, quantity_deci
         Status(int(row["dq_status"])).name.lower(),
         " ".join(reason_names(int(row["dq_reasons"]) & ~UNREMARKABLE)),
     )
+
+
+def price(mantissa: int, decimals: int) -> str:
+    """A price at the instrument's decimals, so that they stand one below the other; a mid may need one more."""
+    if mantissa == NULL:
+        return ""
+    whole, odd = divmod(mantissa, 10)
+    return f"{Decimal(mantissa).scaleb(-decimals - 1):f}" if odd else f"{Decimal(whole).scaleb(-decimals):f}"
 
 
 def decimal(mantissa: int, scale: int) -> str:

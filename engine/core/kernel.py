@@ -50,7 +50,7 @@ KERNELS: list[Any] = []  # every compiled function, in import order; a test walk
 
 def is_warm() -> bool:
     """Whether kernels of these sources were compiled before on this machine."""
-    return any(_cache.rglob("*.nbi"))
+    return any(_cache.rglob("stage.read-*.nbi"))
 
 
 def kernel(function: Callable[..., Any]) -> Any:

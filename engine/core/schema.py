@@ -52,36 +52,54 @@ class OhlcSource(IntEnum):
 
 
 class Reason(IntFlag):
-    """Why a minute has its status, or what a reader should know of it. Append-only.
+    """Why a minute has its status, or what a reader should know of it. Append-only; meanings in MEANINGS."""
 
-    The letter says what a bit does to the status: S stale, P partial, - information only.
-    """
-
-    EDGE = 1 << 0  # P: the recording of this symbol began or ended inside the minute
-    GAP = 1 << 1  # S: the connection was away for a part of the minute and trades may be missing
-    DISCONNECTED = 1 << 2  # S: no live connection carried this symbol at any time of the minute
-    UNCONFIRMED = 1 << 3  # P: closed by timeout, and nothing proved the connection alive after the boundary
-    BOOK_GAP = 1 << 4  # P: the book missed an update, or was exhausted, in the minute
-    BOOK_STALE = 1 << 5  # S: no proof that the book is current within 3,000 ms of the close
-    NO_DATA = 1 << 6  # S: neither a trade nor a quote in force
-    PRICE_SANITY = 1 << 7  # S: low <= open, close <= high does not hold
-    RETURN_OUTLIER = 1 << 8  # S: the mid moved more than 20 % against the minute before
-    SKEW = 1 << 9  # P: the venue's clock offset is unknown or moved more than 1 s
-    OI_STALE = 1 << 10  # P: open interest is configured and older than 20 s
-    L2_STALE = 1 << 11  # P: depth is configured and there is no book in step with the venue
-    LATE_TRADES = 1 << 12  # S: trades of this minute came after grace and are only in the ledger
-    REJECTED = 1 << 13  # S: a trade, or a frame that may have held one, could not be read
-    MALFORMED = 1 << 14  # P: a frame of this connection could not be read, and it held no trade
-    CANDLE_MISMATCH = 1 << 15  # S: the venue's own closed candle differs from this row
-    OVERFLOW = 1 << 16  # S: a limit of the state was reached and something was not counted
-    NO_TRADES = 1 << 17  # -: a quiet minute; prices are mids
-    BOOK_SLOW = 1 << 18  # -: book staleness between 1,500 and 3,000 ms
-    RECOVERED = 1 << 19  # -: late trades within grace were merged in this revision
-    FEED_ABSENT = (
-        1 << 20
-    )  # -: an optional channel (open interest, index, depth) is not configured; its columns are null
+    EDGE = 1 << 0
+    GAP = 1 << 1
+    DISCONNECTED = 1 << 2
+    UNCONFIRMED = 1 << 3
+    BOOK_GAP = 1 << 4
+    BOOK_STALE = 1 << 5
+    NO_DATA = 1 << 6
+    PRICE_SANITY = 1 << 7
+    RETURN_OUTLIER = 1 << 8
+    SKEW = 1 << 9
+    OI_STALE = 1 << 10
+    L2_STALE = 1 << 11
+    LATE_TRADES = 1 << 12
+    REJECTED = 1 << 13
+    MALFORMED = 1 << 14
+    CANDLE_MISMATCH = 1 << 15
+    OVERFLOW = 1 << 16
+    NO_TRADES = 1 << 17
+    BOOK_SLOW = 1 << 18
+    RECOVERED = 1 << 19
+    FEED_ABSENT = 1 << 20
 
 
+MEANINGS: dict[Reason, str] = {
+    Reason.EDGE: "the recording of this symbol began or ended inside the minute",
+    Reason.GAP: "the connection was away for a part of the minute and trades may be missing",
+    Reason.DISCONNECTED: "no live connection carried this symbol at any time of the minute",
+    Reason.UNCONFIRMED: "closed by timeout, and nothing proved the connection alive after the boundary",
+    Reason.BOOK_GAP: "the book missed an update, or was exhausted, in the minute",
+    Reason.BOOK_STALE: "no proof that the book is current within 3,000 ms of the close",
+    Reason.NO_DATA: "neither a trade nor a quote in force",
+    Reason.PRICE_SANITY: "low <= open, close <= high does not hold",
+    Reason.RETURN_OUTLIER: "the mid moved more than 20 % against the minute before",
+    Reason.SKEW: "the venue's clock offset is unknown or moved more than 1 s",
+    Reason.OI_STALE: "open interest is configured and older than 20 s",
+    Reason.L2_STALE: "depth is configured and there is no book in step with the venue",
+    Reason.LATE_TRADES: "trades of this minute came after grace and are only in the ledger",
+    Reason.REJECTED: "a trade, or a frame that may have held one, could not be read",
+    Reason.MALFORMED: "a frame of this connection could not be read, and it held no trade",
+    Reason.CANDLE_MISMATCH: "the venue's own closed candle differs from this row",
+    Reason.OVERFLOW: "a limit of the state was reached and something was not counted",
+    Reason.NO_TRADES: "a quiet minute; prices are mids",
+    Reason.BOOK_SLOW: "book staleness between 1,500 and 3,000 ms",
+    Reason.RECOVERED: "late trades within grace were merged in this revision",
+    Reason.FEED_ABSENT: "an optional channel (open interest, mark price, depth) is not configured; its columns are null",
+}
 STALE_REASONS = (
     Reason.GAP | Reason.DISCONNECTED | Reason.BOOK_STALE | Reason.NO_DATA | Reason.PRICE_SANITY | Reason.RETURN_OUTLIER
     | Reason.LATE_TRADES | Reason.REJECTED | Reason.CANDLE_MISMATCH | Reason.OVERFLOW

@@ -63,8 +63,8 @@ def unavailable(path: Path, error: duckdb.Error) -> str:
     text = str(error).lower()
     if "lock" in text and ("conflicting" in text or "could not set lock" in text):
         return (
-            f"{path.name} is open in another process, and DuckDB lets one process in at a time; ask the running engine "
-            "through its control socket, or wait until it (or the other `conveyor sql`) has ended"
+            f"{path.name} is open in another process, and DuckDB lets one process in at a time; wait until the replay "
+            "or the other `conveyor sql` that has it open has ended"
         )
     if "no space left" in text or "disk full" in text:
         return f"{path.name}: no space left on the disk; free some, the rows waiting are written then"

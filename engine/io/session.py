@@ -188,11 +188,13 @@ class SessionWriter:
             return
         if not path.exists():
             if (self.folder / DIGESTS).exists():
-                raise ConfigError(f"{self.folder} has no {MANIFEST} beside {DIGESTS}; restore it, or say overwrite")
+                raise ConfigError(
+                    f"{self.folder} has no {MANIFEST} beside {DIGESTS}; restore it, or replay with --force"
+                )
             return
         old = orjson.loads(path.read_bytes())
         if old["complete"]:
-            raise ConfigError(f"{self.folder} holds a complete session; give a new folder, or say overwrite")
+            raise ConfigError(f"{self.folder} holds a complete session; give a new folder, or replay with --force")
         was = (old["journal"] or {}).get("header_sha256")
         if reference and was and was != reference.header_sha256:
             raise ConfigError(
@@ -202,7 +204,7 @@ class SessionWriter:
             if old[name] != self._manifest[name]:
                 raise ConfigError(
                     f"{self.folder} is an unfinished session with {name} {old[name][:16] or 'none'}, this run has "
-                    f"{self._manifest[name][:16] or 'none'}; give a new folder, or say overwrite to start anew"
+                    f"{self._manifest[name][:16] or 'none'}; give a new folder, or replay with --force to start anew"
                 )
         self._manifest["started"] = old["started"]
 

@@ -104,7 +104,7 @@ def test_a_complete_session_is_not_written_again_unless_told(tmp_path: Path):
     folder = tmp_path / "session"
     write(folder, some_minutes(4))
 
-    with pytest.raises(ConfigError, match="complete session; give a new folder, or say overwrite"):
+    with pytest.raises(ConfigError, match="complete session; give a new folder, or replay with --force"):
         SessionWriter(folder, origin="replay")
     write(folder, some_minutes(2), overwrite=True)
 
