@@ -203,7 +203,6 @@ def test_hash_seed_time_zone_and_threads_change_no_bit() -> None:
     assert there == [whole().chain, [link.digests for link in whole().links]]
 
 
-@pytest.mark.slow
 def test_another_processor_changes_no_bit(tmp_path: Path) -> None:
     """A full compile of all kernels for the least processor, in a cache of its own."""
     there = elsewhere(NUMBA_CPU_NAME="generic", XDG_CACHE_HOME=str(tmp_path))
