@@ -187,7 +187,8 @@ class SessionWriter:
                 (self.folder / name).unlink(missing_ok=True)
             return
         if not path.exists():
-            if (self.folder / DIGESTS).exists():
+            digests = self.folder / DIGESTS
+            if digests.exists() and digests.stat().st_size:  # an empty one is of a start that was cut short
                 raise ConfigError(
                     f"{self.folder} has no {MANIFEST} beside {DIGESTS}; restore it, or replay with --force"
                 )

@@ -107,7 +107,7 @@ def test_ten_real_kills_of_a_replay_leave_the_session_of_an_uninterrupted_one(tm
     killed = 0
     while killed < KILLS:
         process = subprocess.Popen(
-            command(tmp_path / "killed", "30x"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(tmp_path / "killed", "15x"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 0.4 + 1.6 * rng.random()  # some before the first minute, most in the middle
         while time.monotonic() < deadline and process.poll() is None:
@@ -116,7 +116,8 @@ def test_ten_real_kills_of_a_replay_leave_the_session_of_an_uninterrupted_one(tm
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         killed += 1
-    subprocess.run(command(tmp_path / "killed", "max"), check=True, capture_output=True)
+    last = subprocess.run(command(tmp_path / "killed", "max"), check=False, capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
     with SessionReader(tmp_path / "whole") as whole, SessionReader(tmp_path / "killed") as survivor:
         assert list(survivor.digests()) == list(whole.digests())
         assert survivor.complete

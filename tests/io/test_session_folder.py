@@ -324,3 +324,16 @@ def test_a_folder_that_is_no_session_is_refused(tmp_path: Path):
     (tmp_path / "manifest.json").write_bytes(b'{"format": 99}')
     with pytest.raises(ConfigError, match="format 99"):
         SessionReader(tmp_path)
+
+
+def test_a_session_killed_before_its_manifest_was_written_begins_anew(tmp_path: Path):
+    (tmp_path / "session").mkdir()
+    (tmp_path / "session" / "digests.jsonl").touch()
+
+    with SessionWriter(tmp_path / "session", origin="replay") as writer:
+        assert writer.chain == ""
+
+    (tmp_path / "session" / "manifest.json").unlink()
+    (tmp_path / "session" / "digests.jsonl").write_text('{"link": 0}\n')
+    with pytest.raises(ConfigError, match=r"has no manifest\.json beside digests\.jsonl"):
+        SessionWriter(tmp_path / "session", origin="replay")

@@ -227,7 +227,7 @@ def test_rows_wait_while_another_process_holds_the_file(path: Path):
     status = store.close()
 
     assert "open in another process" in held.trouble
-    assert "wait until it" in held.trouble
+    assert "wait until the replay" in held.trouble
     assert held.queued_links == 3
     assert (status.missing_links, status.trouble, status.rebuild) == (0, "", "")
     assert links(path) == [0, 1, 2]
