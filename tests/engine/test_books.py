@@ -25,10 +25,6 @@ BINANCE = [name for name in CONNECTIONS if name != "btcusd"]
 Levels = list[tuple[int, int]]
 
 
-def defect(reason: str) -> Any:
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def side_of(result: Run, side: int) -> dict[int, int]:
     """Every level of one side: price mantissa to quantity mantissa."""
     tape = result.tape

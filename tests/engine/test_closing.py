@@ -16,10 +16,6 @@ D60, D120 = 60_000, 120_000
 QUIET = {"no_trades", "feed_absent"}
 
 
-def defect(reason: str) -> Any:
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def trading(*channels: str, **more: Any) -> Story:
     """A connection that was up a minute before M and heard a trade at once, so that M is a whole minute."""
     story = Story(**more).up(*(channels or ("trade",)), came=-40_000)

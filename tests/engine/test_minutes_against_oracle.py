@@ -23,10 +23,6 @@ OF_BOOKS = {"obi_top5_mean", "obi_top20_mean", "depth_top20_mean", "book_count"}
 EXACT = {column.name for column in COLUMNS if column.form.value != "real"}
 
 
-def defect(reason: str) -> Any:
-    return pytest.mark.xfail(strict=True, reason=reason)
-
-
 def differences(engine: Row, oracle: Row, left_out: set[str] = frozenset()) -> dict[str, tuple[Any, Any]]:  # type: ignore[assignment]
     """Columns that differ, with both values; one that only the oracle lacks is not looked at."""
     found = {}
