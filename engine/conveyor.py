@@ -56,9 +56,7 @@ class Conveyor:
         self.chain = GENESIS
         self.late: dict[tuple[int, int], int] = {}  # (symbol, minute) -> trades after grace since the last TICK
         self.candles: dict[tuple[int, int], VenueCandle] = {}  # (symbol, minute) -> not compared yet
-        self.revisions: dict[
-            tuple[int, int], int
-        ] = {}  # (venue, minute) -> newest revision, as long as it may be revised
+        self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, while it is remembered
 
     # ---- records ----
 

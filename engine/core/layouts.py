@@ -291,16 +291,13 @@ ROUTE = _layout("route", f"""
 """)  # fmt: skip
 
 
-# Places in Tape.clock.
+# Places in Tape.clock: receive time of the newest TICK (-1 before), seq of the newest record, trade and quote ticks
+# that wait for the bar stage, pending diffs and their levels, late-ledger lines, 1 if the newest record was a TICK,
+# its receive time.
 (
     CLOCK_NOW, CLOCK_SEQ, CLOCK_TRADES, CLOCK_QUOTES, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_LEDGER, CLOCK_TICKED,
     CLOCK_RECV,
 ) = range(9)  # fmt: skip
-CLOCK_MEANING = (
-    "receive time of the newest TICK; -1 before", "seq of the newest record", "trade ticks waiting for the bar stage",
-    "quote ticks waiting", "pending diffs", "pending levels", "late-ledger lines waiting",
-    "1 if the newest record was a TICK", "receive time of the newest record",
-)  # fmt: skip
 LEDGER_LINES = 1024
 
 # Places in Tape.settings: the configuration epoch as nanoseconds.

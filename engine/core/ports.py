@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Protocol
 
 from engine.core.effects import Effect
-from engine.core.records import RecordBatch
-
-
-class Source(Protocol):
-    """Where records come from: a journal, or the sequencer of live feeds."""
-
-    def batches(self) -> Iterator[RecordBatch]: ...
 
 
 class Journal(Protocol):

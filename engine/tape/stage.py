@@ -96,11 +96,6 @@ def read(tape: Any, buffer: Any, position: int, end: int) -> Any:
     return position, END, 0
 
 
-def forget_ticks(tape: Tape) -> None:
-    """The bar stage has folded them."""
-    tape.clock[CLOCK_TRADES] = tape.clock[CLOCK_QUOTES] = 0
-
-
 def close(tape: Tape, venue: int) -> np.ndarray:
     """What the tape's digest covers at a close: the mix of every tick so far, and the counts of what was not one."""
     connections = tape.connections[tape.connections["venue"] == venue]
