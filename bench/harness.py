@@ -35,7 +35,7 @@ class Row:
     """One measurement.
 
     on: SIMULATED, RECORDED, SYNTHETIC (made for this bench, no market behind it) or MACHINE, and a name.
-    count: events, frames, minutes ... in one pass. p50, p99, max: over all samples of all passes, in `unit`.
+    count: events, frames, minutes ... in one pass. p50, p95, p99, max: over all samples of all passes, in `unit`.
     rate: work of the median pass per second, in `rate_unit`. ratio: time of `against` / time of ours, medians of passes
     that were taken in turn: above 1 we are the faster one. digest: of the result, equal in every pass.
     """
@@ -45,6 +45,7 @@ class Row:
     count: int
     unit: str
     p50: float
+    p95: float
     p99: float
     max: float
     rate: float | None = None
@@ -62,13 +63,14 @@ Samples = Sequence[float] | np.ndarray
 Pass = Callable[[], Samples]  # one pass over the work: ns of each of its steps
 
 
-def spread(samples: Samples) -> tuple[float, float, float]:
-    """Median, 99th percentile (nearest rank, never interpolated) and maximum."""
+def spread(samples: Samples) -> tuple[float, float, float, float]:
+    """Median, 95th and 99th percentile (nearest rank, never interpolated) and maximum."""
     ordered = np.sort(np.asarray(samples, np.float64))
-    if not len(ordered):
-        return 0.0, 0.0, 0.0
-    rank = -(-99 * len(ordered) // 100) - 1
-    return float(np.median(ordered)), float(ordered[rank]), float(ordered[-1])
+    count = len(ordered)
+    if not count:
+        return 0.0, 0.0, 0.0, 0.0
+    p95, p99 = (float(ordered[-(-rank * count // 100) - 1]) for rank in (95, 99))
+    return float(np.median(ordered)), p95, p99, float(ordered[-1])
 
 
 def row(what: str, on: str, count: int, unit: str, samples: Samples, **more: Any) -> Row:

@@ -14,7 +14,9 @@ from engine.commands.terminal import Exit, Stop
 if TYPE_CHECKING:
     from bench.harness import Row
 
-HEADINGS = ("what", "on", "count", "unit", "p50", "p99", "max", "rate", "of", "times faster than", "ratio", "digest")
+HEADINGS = (
+    "what", "on", "count", "unit", "p50", "p95", "p99", "max", "rate", "of", "times faster than", "ratio", "digest",
+)  # fmt: skip
 
 
 @click.command(cls=terminal.Verb)
@@ -54,8 +56,9 @@ def bench(minutes: int, symbols: int, captures: Path | None, full: bool, as_json
 
 def cells(row: Row) -> list[Any]:
     """A row for people: three significant digits, the first of the digest."""
-    values = [row.what, row.on, row.count, row.unit, *map(figure, (row.p50, row.p99, row.max, row.rate)), row.rate_unit]
-    return [*values, row.against, figure(row.ratio), row.digest[:12]]
+    figures = map(figure, (row.p50, row.p95, row.p99, row.max, row.rate))
+    rest = (row.rate_unit, row.against, figure(row.ratio), row.digest[:12])
+    return [row.what, row.on, row.count, row.unit, *figures, *rest]
 
 
 def figure(value: float | None) -> str | None:

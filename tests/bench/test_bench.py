@@ -26,7 +26,7 @@ def is_sound(row):
     assert row.on
     assert row.unit
     assert row.count >= 0
-    assert 0 <= row.p50 <= row.p99 <= row.max
+    assert 0 <= row.p50 <= row.p95 <= row.p99 <= row.max
     assert row.rate is None or math.isfinite(row.rate)
     assert row.rate is None or row.rate_unit
     assert (row.ratio is None) == (not row.against)
@@ -38,9 +38,9 @@ def is_sound(row):
 
 
 def test_percentiles_are_samples_and_never_between_two():
-    assert harness.spread(range(1, 101)) == (50.5, 99, 100)
-    assert harness.spread([7.0]) == (7, 7, 7)
-    assert harness.spread([]) == (0, 0, 0)
+    assert harness.spread(range(1, 101)) == (50.5, 95, 99, 100)
+    assert harness.spread([7.0]) == (7, 7, 7, 7)
+    assert harness.spread([]) == (0, 0, 0, 0)
 
 
 def test_works_take_turns_and_the_first_turn_is_not_counted():
@@ -200,7 +200,7 @@ def test_the_verb_prints_rows_and_exits_with_4_when_a_result_differs(monkeypatch
     monkeypatch.setattr(suite, "steps", tiny([row]))
     shown = CliRunner().invoke(cli, ["bench"])
     assert shown.exit_code == 0
-    assert "a\tb\t1\tns\t1,230\t1,230\t1,230\t0.5\tM/s\tc\t2\tdddddddddddd" in shown.stdout
+    assert "a\tb\t1\tns\t1,230\t1,230\t1,230\t1,230\t0.5\tM/s\tc\t2\tdddddddddddd" in shown.stdout
     found = orjson.loads(CliRunner().invoke(cli, ["bench", "--json"]).stdout)
     assert found["same"]
     assert found["rows"][0]["p50"] == 1234.5
