@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from engine.core.effects import MinuteRows
 from engine.core.errors import InvariantError
 from engine.core.minutes import close_ms
-from engine.core.schema import CODES, COLUMNS, NULL, TIMEFRAME, Column, Form, reason_names
+from engine.core.schema import CODES, COLUMNS, NULL, ROW, TIMEFRAME, Column, Form, reason_names
 
 DECIMAL_DIGITS, DECIMAL_SCALE = 38, 16
 _LIMIT = 10**DECIMAL_DIGITS
@@ -24,7 +26,6 @@ _LOW_HALF, _HALF = np.uint64(2**32 - 1), np.uint64(32)
 _ONE = np.uint64(1)
 _POWERS = np.array([10**exponent for exponent in range(DECIMAL_SCALE + 1)], np.uint64)
 _REASON_BITS = 63  # the sign bit is no reason
-_REASON_NAMES = pa.array([(reason_names(1 << bit) or [f"bit_{bit}"])[0] for bit in range(_REASON_BITS)], pa.string())
 
 DECIMAL = pa.decimal128(DECIMAL_DIGITS, DECIMAL_SCALE)
 _ARROW = {
@@ -37,6 +38,29 @@ _ARROW = {
     Form.REASONS: pa.list_(pa.string()),
 }
 _DECIMAL_FORMS = (Form.PRICE, Form.BASE, Form.QUOTE)
+
+# Where a row's fields lie, and of its decimal columns: low and high word, the word that tells null, the scale.
+ROW_NAMES: tuple[str, ...] = ROW.names or ()
+_PLACE = {name: place for place, name in enumerate(ROW_NAMES)}
+_REALS = np.array([place for name, place in _PLACE.items() if ROW[name].kind == "f"])
+_DECIMALS = [column for column in COLUMNS if column.form in _DECIMAL_FORMS]
+_QUOTES = np.array([column.form is Form.QUOTE for column in _DECIMALS])
+_DECIMAL_LOW = np.array([_PLACE[c.name + "_lo" * (c.form is Form.QUOTE)] for c in _DECIMALS])
+_DECIMAL_NULL = np.array([_PLACE[c.name + "_hi" * (c.form is Form.QUOTE)] for c in _DECIMALS])
+_DECIMAL_HIGH = _DECIMAL_NULL[_QUOTES]
+_DECIMAL_SCALED = np.array([_DECIMAL_FORMS.index(column.form) for column in _DECIMALS])
+
+
+class _Names:
+    """Texts as arrays, to be chosen by number. letters: uint8 (names, longest); written: where a letter stands."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.letters = np.array([name.encode() for name in names], bytes).reshape(-1, 1).view(np.uint8)
+        self.written = self.letters != 0
+
+
+_CODE_NAMES = {name: _Names([member.name.lower() for member in codes]) for name, codes in CODES.items()}
+_REASON_NAMES = _Names([(reason_names(1 << bit) or [f"bit_{bit}"])[0] for bit in range(_REASON_BITS)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +107,7 @@ DIGEST_FIELDS: tuple[Field, ...] = (
     Field("rev", pa.int64(), "count; null: never; source: 0 is the first close of the minute, then each later one"),
     Field("symbols", pa.int64(), "count; null: never; source: rows of this link in feature_revisions"),
     Field("cause_seq", pa.int64(), "record; null: never; source: seq of the journal record that caused the link"),
-    Field("stages", pa.map_(pa.string(), pa.string()), "SHA-256 hex; null: never; source: each stage's digest"),
+    Field("stages", pa.string(), "JSON, SHA-256 hex by stage; null: never; source: each stage's digest"),
     Field("chain", pa.string(), "SHA-256 hex; null: never; source: chain value before, and this link"),
 )
 DIGEST_SCHEMA = pa.schema([(field.name, field.arrow) for field in DIGEST_FIELDS])
@@ -103,30 +127,32 @@ def rows_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
     counts = np.array([len(minute.rows) for minute in minutes], np.int64)
     rows = minutes[0].rows if len(minutes) == 1 else np.concatenate([minute.rows for minute in minutes])
     symbols = [symbol for minute in minutes for symbol in minute.symbols]
-    scales = np.array([scale for minute in minutes for scale in minute.scales], np.int64).reshape(-1, 2)
+    scales = np.concatenate([_scales(minute.scales) for minute in minutes])
     assert len(symbols) == len(scales) == len(rows), "a minute has one symbol and one pair of scales per row"
     close = np.repeat(np.array([close_ms(minute.minute) for minute in minutes], np.int64), counts)
+    venues = [venue for minute in minutes for venue in [minute.venue] * len(minute.rows)]
     arrays: list[pa.Array] = [
-        pa.array(np.repeat(np.array([minute.venue for minute in minutes], object), counts), pa.string()),
+        pa.array(venues, pa.string()),
         pa.array(symbols, pa.string()),
-        pa.array(np.repeat(np.array([TIMEFRAME], object), len(rows)), pa.string()),
+        pa.array([TIMEFRAME] * len(rows), pa.string()),
         pa.array(close),
-        pa.array(close * 1000).cast(pa.timestamp("us", tz="UTC")),
+        _array(pa.timestamp("us", tz="UTC"), close * 1000, None),
         pa.array(np.repeat(np.array([minute.revision for minute in minutes], np.int64), counts)),
         pa.array(np.repeat(np.array([minute.link for minute in minutes], np.int64), counts)),
     ]
-    decimals = iter(_decimals(rows, scales, symbols))
+    cells = _Cells(rows)
+    decimals = iter(_decimals(cells, scales, symbols))
     for column in COLUMNS:
         if column.form in _DECIMAL_FORMS:
             arrays.append(next(decimals))
         elif column.form is Form.REAL:
-            arrays.append(_real(rows[column.name]))
+            arrays.append(cells.array(column.name, pa.float64()))
         elif column.form is Form.INTEGER:
-            arrays.append(_integer(rows[column.name]))
+            arrays.append(cells.array(column.name, pa.int64()))
         elif column.form is Form.STATUS:
-            arrays.append(_text(column.name, rows[column.name], symbols))
+            arrays.append(_text(column.name, cells, symbols))
         else:
-            arrays += [_reasons(column.name, rows[column.name], symbols), _integer(rows[column.name])]
+            arrays += [_reasons(column.name, cells, symbols), cells.array(column.name, pa.int64())]
     return pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
 
 
@@ -140,87 +166,110 @@ def digests_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
             pa.array([minute.revision for minute in minutes], pa.int64()),
             pa.array([len(minute.symbols) for minute in minutes], pa.int64()),
             pa.array([minute.cause_seq for minute in minutes], pa.int64()),
-            pa.array([list(minute.digests.items()) for minute in minutes], DIGEST_SCHEMA.field("stages").type),
+            pa.array([orjson.dumps(minute.digests).decode() for minute in minutes], pa.string()),
             pa.array([minute.chain for minute in minutes], pa.string()),
         ],
         schema=DIGEST_SCHEMA,
     )
 
 
-def _validity(null: np.ndarray) -> pa.Buffer | None:
-    """Arrow's bitmap of what is not null; None where nothing is."""
-    return pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
+class _Cells:
+    """Rows turned into columns once: every column's words, nulls and validity lie one behind the other.
+
+    words: int64 (fields, rows), reals as their bits and without -0.0. null: bool of the same shape.
+    """
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.words = rows.view(np.int64).reshape(len(rows), len(_PLACE)).T.copy()
+        self.null = self.words == NULL
+        reals = self.words[_REALS].view(np.float64) + 0.0
+        self.words[_REALS] = reals.view(np.int64)
+        self.null[_REALS] = np.isnan(reals)
+        self._some_null: list[bool] = self.null.any(axis=1).tolist()
+        self._validity = np.packbits(~self.null, axis=1, bitorder="little")
+
+    def array(self, name: str, kind: pa.DataType) -> pa.Array:
+        """A column of 8-byte values; nothing is copied."""
+        place = _PLACE[name]
+        return _array(kind, self.words[place], self.validity(name))
+
+    def validity(self, name: str) -> np.ndarray | None:
+        """Arrow's bitmap of what is not null; None where nothing is."""
+        place = _PLACE[name]
+        return self._validity[place] if self._some_null[place] else None
 
 
-def _array(kind: pa.DataType, values: np.ndarray, null: np.ndarray) -> pa.Array:
-    return pa.Array.from_buffers(kind, len(null), [_validity(null), pa.py_buffer(values)])
+@lru_cache(maxsize=8)
+def _scales(scales: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """(rows, 2) int64; the same symbols come every minute."""
+    return np.array(scales, np.int64).reshape(-1, 2)
 
 
-def _integer(values: np.ndarray) -> pa.Array:
-    values = np.ascontiguousarray(values)
-    return _array(pa.int64(), values, values == NULL)
+def _array(kind: pa.DataType, values: np.ndarray, validity: np.ndarray | None) -> pa.Array:
+    """values: contiguous, 8 or 16 bytes for each row."""
+    rows = values.nbytes // (kind.bit_width // 8)
+    return pa.Array.from_buffers(kind, rows, [_buffer(validity), pa.py_buffer(values)])
 
 
-def _real(values: np.ndarray) -> pa.Array:
-    values = values + 0.0  # a copy without -0.0
-    return _array(pa.float64(), values, np.isnan(values))
+def _buffer(validity: np.ndarray | None) -> pa.Buffer | None:
+    return None if validity is None else pa.py_buffer(validity)
 
 
-def _text(name: str, codes: np.ndarray, symbols: Sequence[str]) -> pa.Array:
+def _text(name: str, cells: _Cells, symbols: Sequence[str]) -> pa.Array:
     """Names of the codes of a status column."""
-    names = [member.name.lower() for member in CODES[name]]  # codes count from 0 without a hole
-    codes = np.ascontiguousarray(codes)
-    null = codes == NULL
-    unknown = ~null & ((codes < 0) | (codes >= len(names)))
+    codes, null = cells.words[_PLACE[name]], cells.null[_PLACE[name]]
+    names = len(_CODE_NAMES[name].letters)  # codes count from 0 without a hole
+    unknown = ~null & ((codes < 0) | (codes >= names))
     if unknown.any():
         at = int(unknown.argmax())
-        raise OutOfRangeError(name, symbols[at], str(codes[at]), f"a code from 0 to {len(names) - 1}")
-    return pa.array(names, pa.string()).take(pa.array(codes, mask=null))
+        raise OutOfRangeError(name, symbols[at], str(codes[at]), f"a code from 0 to {names - 1}")
+    return _strings(_CODE_NAMES[name], np.where(null, 0, codes), cells.validity(name))
 
 
-def _reasons(name: str, bits: np.ndarray, symbols: Sequence[str]) -> pa.Array:
+def _strings(names: _Names, chosen: np.ndarray, validity: np.ndarray | None) -> pa.Array:
+    """names[chosen], gathered letter by letter: Arrow's own `take` costs 80 ms of imports when it is first called."""
+    letters, written = names.letters[chosen], names.written[chosen]
+    offsets = np.zeros(len(chosen) + 1, np.int32)
+    np.cumsum(written.sum(axis=1), out=offsets[1:])
+    buffers = [_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(letters[written])]
+    return pa.Array.from_buffers(pa.string(), len(chosen), buffers)
+
+
+def _reasons(name: str, cells: _Cells, symbols: Sequence[str]) -> pa.Array:
     """Bit sets as lists of names, lowest bit first."""
-    bits = np.ascontiguousarray(bits)
-    null = bits == NULL
+    bits, null = cells.words[_PLACE[name]], cells.null[_PLACE[name]]
     if ((bits < 0) & ~null).any():
         at = int(((bits < 0) & ~null).argmax())
         raise OutOfRangeError(name, symbols[at], str(bits[at]), "a set of reason bits")
-    row, bit = np.nonzero((np.where(null, 0, bits)[:, None] >> np.arange(_REASON_BITS)) & 1)
+    known = np.where(null, 0, bits)
+    width = int(np.bitwise_or.reduce(known)).bit_length()  # no look at reasons that no row has
+    row, bit = np.nonzero((known[:, None] >> np.arange(width)) & 1)
     offsets = np.zeros(len(bits) + 1, np.int32)
     np.cumsum(np.bincount(row, minlength=len(bits)), out=offsets[1:])
-    names = _REASON_NAMES.take(pa.array(bit))
+    names = _strings(_REASON_NAMES, bit, None)
     return pa.Array.from_buffers(
-        pa.list_(pa.string()), len(bits), [_validity(null), pa.py_buffer(offsets)], children=[names]
+        pa.list_(pa.string()), len(bits), [_buffer(cells.validity(name)), pa.py_buffer(offsets)], children=[names]
     )
 
 
-def _decimals(rows: np.ndarray, scales: np.ndarray, symbols: Sequence[str]) -> list[pa.Array]:
+def _decimals(cells: _Cells, scales: np.ndarray, symbols: Sequence[str]) -> list[pa.Array]:
     """Every decimal column of the table, in order: mantissa * 10^(16 - scale) in one vector pass over all of them."""
-    columns = [column for column in COLUMNS if column.form in _DECIMAL_FORMS]
-    high = np.empty((len(columns), len(rows)), np.int64)
-    low = np.empty((len(columns), len(rows)), np.int64)
-    power = np.empty((len(columns), len(rows)), np.int64)
-    null = np.empty((len(columns), len(rows)), bool)
-    price, quantity = scales[:, 0], scales[:, 1]
-    scale_of = {Form.PRICE: price + 1, Form.BASE: quantity, Form.QUOTE: price + quantity}
-    for at, column in enumerate(columns):
-        if column.form is Form.QUOTE:
-            high[at], low[at] = rows[f"{column.name}_hi"], rows[f"{column.name}_lo"]
-            null[at] = high[at] == NULL
-        else:
-            low[at] = rows[column.name]
-            high[at] = low[at] >> 63
-            null[at] = low[at] == NULL
-        power[at] = DECIMAL_SCALE - scale_of[column.form]
-    assert ((power >= 0) & (power <= DECIMAL_SCALE)).all(), "a decimal column has 0 to 16 decimals"
+    low = cells.words[_DECIMAL_LOW]
+    high = low >> 63
+    high[_QUOTES] = cells.words[_DECIMAL_HIGH]
+    null = cells.null[_DECIMAL_NULL]
     high[null], low[null] = 0, 0
-    words, overflow = scale_up(high, low.view(np.uint64), _POWERS[power])
+    price, quantity = scales[:, 0], scales[:, 1]
+    power = DECIMAL_SCALE - np.stack([price + 1, quantity, price + quantity])
+    assert ((power >= 0) & (power <= DECIMAL_SCALE)).all(), "a decimal column has 0 to 16 decimals"
+    words, overflow = scale_up(high, low.view(np.uint64), _POWERS[power][_DECIMAL_SCALED])
     if overflow.any():
         at, row = (int(index) for index in np.argwhere(overflow)[0])
         mantissa = (int(high[at, row]) << 64) + int(low[at, row] & -1) % 2**64
-        value = f"{mantissa} * 10^-{DECIMAL_SCALE - int(power[at, row])}"
-        raise OutOfRangeError(columns[at].name, symbols[row], value, "at most 22 digits before the point")
-    return [_array(DECIMAL, words[at], null[at]) for at in range(len(columns))]
+        value = f"{mantissa} * 10^-{DECIMAL_SCALE - int(power[_DECIMAL_SCALED[at], row])}"
+        raise OutOfRangeError(_DECIMALS[at].name, symbols[row], value, "at most 22 digits before the point")
+    names = [ROW_NAMES[place] for place in _DECIMAL_NULL]
+    return [_array(DECIMAL, words[at], cells.validity(name)) for at, name in enumerate(names)]
 
 
 def scale_up(high: np.ndarray, low: np.ndarray, factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -231,11 +280,13 @@ def scale_up(high: np.ndarray, low: np.ndarray, factor: np.ndarray) -> tuple[np.
     """
     negative = high < 0
     low, above = _negate(low, high.view(np.uint64), negative)
-    carry, product_low = _multiply(low, factor)
-    beyond, product_high = _multiply(above, factor)
-    product_high = product_high + carry
-    beyond = beyond + (product_high < carry)
-    overflow = (beyond != 0) | (product_high > _LIMIT_HI) | ((product_high == _LIMIT_HI) & (product_low >= _LIMIT_LO))
+    product_high, product_low = _multiply(low, factor)
+    lost: np.ndarray | bool = False
+    if above.any():  # hardly ever: 2^64 units of the last decimal place
+        beyond, product_above = _multiply(above, factor)
+        product_high = product_high + product_above
+        lost = (beyond != 0) | (product_high < product_above)
+    overflow = lost | (product_high > _LIMIT_HI) | ((product_high == _LIMIT_HI) & (product_low >= _LIMIT_LO))
     words = np.empty((*high.shape, 2), np.uint64)
     words[..., 0], words[..., 1] = _negate(product_low, product_high, negative)
     return words, overflow

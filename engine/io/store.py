@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from engine.core.effects import MinuteRows
 from engine.io.columns import OutOfRangeError, digests_to_arrow, rows_to_arrow
 from engine.io.database import (
+    Appender,
     Ledger,
     StoreUnavailableError,
     connect,
@@ -106,6 +106,8 @@ class Store:
         self._status = StoreStatus(path)
         self._ledger = Ledger()
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._appender: Appender | None = None
+        self._log_is_private = False
         self._inode = -1
         self._rows_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
@@ -247,13 +249,11 @@ class Store:
     def _insert(self, batch: list[MinuteRows]) -> int:
         """One transaction. Rows and their digest lines appear together or not at all."""
         rows, lines = rows_to_arrow(batch), digests_to_arrow(batch)
-        connection = self._connection
-        assert connection is not None
-        connection.begin()
-        _append(connection, "feature_revisions", rows)
-        _append(connection, "digests", lines)
-        connection.commit()
-        self._protect()
+        assert self._appender is not None
+        self._appender.append(rows, lines)
+        if not self._log_is_private:  # the first commit after a checkpoint makes a new one
+            self._protect()
+            self._log_is_private = True
         return int(rows.num_rows)
 
     def _insert_one_by_one(self, batch: list[MinuteRows]) -> tuple[list[MinuteRows], int]:
@@ -291,7 +291,7 @@ class Store:
                 self._set_aside("corrupt", f"it cannot be read: {first_line(error)}")
         else:
             raise StoreUnavailableError(f"{self.path.name} cannot be started anew; free the name and start again")
-        self._connection = connection
+        self._connection, self._appender = connection, Appender(connection)
         self._inode = os.stat(self.path).st_ino
         self._protect()
         with self._changed:
@@ -331,10 +331,12 @@ class Store:
     def _checkpoint(self) -> None:
         assert self._connection is not None
         self._connection.execute("CHECKPOINT")
+        self._log_is_private = False
         self._rows_since_checkpoint, self._checkpointed_at = 0, time.monotonic()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
+        self._appender, self._log_is_private = None, False
         if connection is not None:
             connection.close()
 
@@ -393,8 +395,3 @@ class Store:
     def _update(self, **changes: object) -> None:
         """Called with the lock held."""
         self._status = replace(self._status, **changes)  # type: ignore[arg-type]
-
-
-def _append(connection: duckdb.DuckDBPyConnection, table: str, incoming: pa.RecordBatch) -> None:
-    """Columns go in as they are: DuckDB finds the variable `incoming` by its name."""
-    connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")

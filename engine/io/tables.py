@@ -30,7 +30,6 @@ _SQL = {
     pa.float64(): "DOUBLE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
     pa.list_(pa.string()): "VARCHAR[]",
-    pa.map_(pa.string(), pa.string()): "MAP(VARCHAR, VARCHAR)",
     DECIMAL: f"DECIMAL({DECIMAL.precision},{DECIMAL.scale})",
 }
 _KEY = ("venue", "symbol", "tf", "exchange_ts")

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,7 +187,7 @@ def test_a_digest_line_holds_every_stage():
 
     line = digests_to_arrow([replace(minute, revision=1)]).to_pylist()[0]
 
-    assert dict(line.pop("stages")) == minute.digests
+    assert orjson.loads(line.pop("stages")) == minute.digests
     assert line == {
         "link": 3, "venue": "binance_usdm", "exchange_ts": close_ms(FIRST_MINUTE + 3), "rev": 1, "symbols": 2,
         "cause_seq": 30, "chain": minute.chain,

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from engine.core.effects import MinuteRows
-from engine.io import store as store_module
+from engine.io.database import Appender
 from engine.io.store import Store, StoreLimits, StoreStatus
 from tests.io.hand_minutes import some_minutes
 
@@ -248,14 +248,14 @@ def test_closing_while_the_file_is_held_tells_what_is_missing(path: Path):
 
 def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[], bool]) -> None:
     """Appends fail as on a full disk as long as `fails` says so."""
-    append = store_module._append
+    append = Appender.append
 
     def attempt(*args: Any) -> None:
         if fails():
             raise duckdb.FatalException("FATAL Error: Failed to write: No space left on device")
         append(*args)
 
-    monkeypatch.setattr(store_module, "_append", attempt)
+    monkeypatch.setattr(Appender, "append", attempt)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
