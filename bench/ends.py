@@ -1,4 +1,4 @@
-"""What waits for a disk: the journal, the store; and the state snapshot, whose copy stalls the engine."""
+"""What waits for a disk: the journal; and the state snapshot, whose copy stalls the engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.closes import made_minutes
 from bench.harness import Agreed, ResultDiffersError, Row, digest_of, no_collection, now_ns, row
 from bench.material import ORIGIN_NS, Material, bare, bare_messages, records_of, sized
 from engine import snapshot
@@ -17,7 +16,6 @@ from engine.conveyor import Conveyor
 from engine.core.records import HEADER_BYTES, Record, RecordKind, batch_of, encode, padded
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalWriter, journal_header
-from engine.io.store import Store
 
 LIVE_GROUP = 64  # records between two commits of a busy live run
 IMPORT_GROUP = 4096
@@ -84,35 +82,6 @@ def _write(folder: Path, header: dict[str, object], records: list[Record], group
             writer.commit()
             waits.append(now_ns() - begun)
     return waits
-
-
-# The store ------------------------------------------------------------------------------------------------------------
-
-
-def store(symbols: int, minutes: int = 60) -> Iterator[Row]:
-    """One minute put until DuckDB has committed it, minute by minute as a live run does."""
-    import duckdb
-
-    made = made_minutes(symbols, minutes)
-    waits = []
-    with tempfile.TemporaryDirectory(prefix="conveyor-bench-") as folder:
-        path = Path(folder) / "store.duckdb"
-        writer = Store(path)
-        with no_collection():
-            for minute in made:
-                begun = now_ns()
-                writer.put(minute)
-                writer.drain()
-                waits.append(now_ns() - begun)
-        status = writer.close()
-        with duckdb.connect(str(path), read_only=True) as connection:
-            rows = connection.execute("SELECT count(*) FROM feature_revisions").fetchone()
-    if rows != (symbols * minutes,) or status.last_link != minutes - 1:
-        raise ResultDiffersError(f"store: {symbols * minutes} rows put, {rows} in the file: {status.last_error}")
-    yield row(
-        "store: minute to committed rows", bare(symbols), minutes, "ms", np.array(waits) / 1e6,
-        rate=symbols * minutes / sum(waits) * 1e9, rate_unit="rows/s", digest=made[-1].chain,
-    )  # fmt: skip
 
 
 # The state snapshot ---------------------------------------------------------------------------------------------------

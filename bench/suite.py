@@ -32,7 +32,8 @@ Step = tuple[str, Callable[[], Iterator[Row]]]
 def steps(plan: Plan) -> Iterator[Step]:
     """Name and work of each bench; material is made when its step comes and let go of after it."""
     from bench.closes import closes
-    from bench.ends import journal, stall, store
+    from bench.durable import store
+    from bench.ends import journal, stall
     from bench.folds import folds
     from bench.start import start
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from bench import closes, decoders, ends, folds, harness, material, start, suite
+from bench import closes, decoders, durable, ends, folds, harness, material, start, suite
 from engine.cli import cli
 from engine.conveyor import Conveyor
 from engine.snapshot import EMPTY
@@ -169,9 +169,20 @@ def test_the_journal_reads_back_what_was_written(session):
     assert [row.count for row in rows][:2] == [len(list(material.records_of(session.messages, material.sized(3))))] * 2
 
 
-def test_the_store_holds_every_row():
-    for row in ends.store(3, minutes=4):
+def test_the_store_holds_every_row_of_a_minute_that_a_durable_record_closed():
+    rows = list(durable.store(3, minutes=4))
+    for row in rows:
         is_sound(row)
+    assert [row.count for row in rows] == [4] * (len(durable.PARTS) + 2)
+    assert sum(row.rate for row in rows[1:-1]) == pytest.approx(100)
+    assert rows[0].against == rows[-1].what == durable.BARE
+
+
+def test_a_store_that_misses_a_link_is_caught(monkeypatch):
+    skip = durable.Appender.append
+    monkeypatch.setattr(durable.Appender, "append", lambda appender, rows, lines: skip(appender, rows, lines[:0]))
+    with pytest.raises(harness.ResultDiffersError, match="2 links closed, 0 in the file"):
+        list(durable.store(3, minutes=2))
 
 
 def test_the_state_snapshot_holds_filled_books():
