@@ -198,8 +198,10 @@ def _side(price: Any, quantity: Any) -> tuple[Decimal | None, Decimal | None]:
 
 
 def _binance(venue: str, message: dict[str, Any]) -> list[Event]:
-    if "stream" in message:
-        stream, data = _text(message["stream"]), _get(message, "data")
+    if "stream" in message or "data" in message:
+        stream, data = message.get("stream", ""), _get(message, "data")
+        if not isinstance(stream, str):
+            raise _BadError("stream is no text")
     else:
         stream, data = "", message
     if not isinstance(data, dict):
