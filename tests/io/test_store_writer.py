@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import duckdb
 import pytest
 
 from engine.core.effects import MinuteRows
-from engine.io.database import Appender
+from engine.io.columns import digests_to_arrow, rows_to_arrow
+from engine.io.database import Appender, connect, prepare
 from engine.io.store import Store, StoreLimits, StoreStatus
 from tests.io.hand_minutes import some_minutes
 
@@ -103,6 +105,33 @@ def test_all_files_are_private(path: Path):
     store.close()
 
     assert modes == {"store.duckdb": 0o600, "store.duckdb.wal": 0o600}
+
+
+def test_the_log_begun_after_a_checkpoint_is_private_too(path: Path):
+    store = Store(path, replace(QUICK, checkpoint_rows=5))
+    for minute in some_minutes(3, symbols=3):  # the second one is followed by a checkpoint
+        store.put(minute)
+        assert store.drain()
+    log = path.with_name("store.duckdb.wal")
+
+    mode, compact = log.stat().st_mode & 0o777, path.stat().st_size > 100_000
+    store.close()
+
+    assert (mode, compact) == (0o600, True)
+
+
+def test_a_digest_line_takes_the_same_room_in_the_log_however_many_went_before(path: Path):
+    connection = connect(path)
+    assert prepare(connection)
+    appender, log, sizes = Appender(connection), path.with_name("store.duckdb.wal"), []
+    for minute in some_minutes(60):
+        appender.append(rows_to_arrow([minute]).slice(0, 0), digests_to_arrow([minute]))
+        sizes.append(log.stat().st_size)
+    connection.close()
+
+    taken = [after - before for before, after in pairwise(sizes)]
+
+    assert max(taken) - min(taken) < 64
 
 
 def test_closing_leaves_one_compact_file(path: Path):
