@@ -1,6 +1,6 @@
 # Conveyor. `make help` lists the targets; nothing has to be installed but make and Python 3.11, 3.12 or 3.13.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup warm demo test check format bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,15 +10,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-setup: $(STAMP) ## install into .venv what requirements.lock pins (done by the other targets when needed)
-	@:
+setup: warm ## install into .venv what requirements.lock pins and compile the kernels (done by the other targets when needed)
 
-demo: $(STAMP) ## play a simulated session through the real pipeline and verify its replay
+# Nobody's first run waits: it says nothing and takes half a second when the kernels are in the cache.
+warm: $(STAMP)
+	@$(BIN)/python -c 'from engine.commands.replay import compile_kernels; compile_kernels()'
+
+demo: warm ## play a simulated session through the real pipeline and verify its replay
 	@$(BIN)/conveyor demo
 
-test: check ## all checks and tests
-	@printf 'test: kernels\n'
-	@$(BIN)/python -c 'from engine.warm import warm; warm()'
+test: check warm ## all checks and tests
 	@printf 'test: pytest\n'
 	@$(BIN)/python -m pytest -q -n 2
 
@@ -34,7 +35,7 @@ format: $(STAMP) ## let ruff sort imports and format the sources
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(STAMP) ## time stages and decoders
+bench: warm ## time stages and decoders
 	@$(BIN)/conveyor bench
 
 clean: ## remove .venv, caches and what was built
@@ -66,7 +67,7 @@ $(STAMP): requirements.lock pyproject.toml
 		fi; \
 	fi; \
 	if command -v uv >/dev/null 2>&1; then \
-		install="uv pip install --quiet --python $(BIN)/python"; \
+		install="uv pip install --quiet --compile-bytecode --python $(BIN)/python"; \
 	else \
 		"$(BIN)/python" -m pip --version >/dev/null 2>&1 || "$(BIN)/python" -m ensurepip >/dev/null; \
 		install="$(BIN)/python -m pip install --quiet"; \
@@ -75,4 +76,5 @@ $(STAMP): requirements.lock pyproject.toml
 	$$install --require-hashes -r requirements.lock; \
 	printf 'setup: conveyor itself\n'; \
 	$$install --no-deps --no-build-isolation --editable .; \
+	$(BIN)/python -m compileall -q config engine replay bench; \
 	touch $(STAMP)

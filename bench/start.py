@@ -1,4 +1,8 @@
-"""Starting: each figure from a process of its own, as a user meets it. `python -m bench.start FILE` is that process."""
+"""Starting: each figure from a process of its own. `python -m bench.start FILE` is that process.
+
+A user has bytecode: `make setup` compiles it. An environment without it, under PYTHONDONTWRITEBYTECODE, makes every
+start compile numba's sources anew; so the children get a folder of bytecode of their own, and one row is without any.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +27,16 @@ ENTERED_NS = time.monotonic_ns()
 def start(symbols: int = 50, minutes: int = 1, runs: int = 5, cold: bool = False) -> Iterator[Row]:
     """Import, first record, first closed minute and memory with warm kernels; compiling them all if `cold`."""
     with tempfile.TemporaryDirectory(prefix="conveyor-bench-") as folder:
-        path = Path(folder) / "records"
+        path, bytecode = Path(folder) / "records", Path(folder) / "bytecode"
         frames = _write_records(path, symbols, minutes)
-        _child(path)  # Kernels and file cache are warm from here on.
-        found = [_child(path) for _ in range(runs)]
-        compiled = [_child(path, Path(folder) / "cache")] if cold else []
+        _child(path, bytecode)  # Bytecode, kernels and file cache are warm from here on.
+        found, bare = [], []
+        for _ in range(runs):
+            found.append(_child(path, bytecode))
+            bare.append(_child(path, None))
+        compiled = [_child(path, bytecode, Path(folder) / "cache")] if cold else []
     agreed = Agreed("start")
-    for answer in found + compiled:
+    for answer in found + bare + compiled:
         agreed.add(answer["chain"])
     on = f"{MACHINE}, simulated {symbols} symbols"
     for what, key in (
@@ -37,9 +44,11 @@ def start(symbols: int = 50, minutes: int = 1, runs: int = 5, cold: bool = False
         ("start: process to all of it handled", "closed_ms"),
     ):  # fmt: skip
         yield row(f"{what}, warm", on, runs, "ms", [answer[key] for answer in found], digest=agreed.digest)
+    without = [answer["first_ms"] for answer in bare]
+    yield row("start: process to first frame handled, no bytecode", on, runs, "ms", without, digest=agreed.digest)
     yield row(f"start: memory after {frames} frames", on, runs, "MiB RSS", [answer["rss_mib"] for answer in found])
     for answer in compiled:
-        yield row("start: process to all of it handled, cold", on, 1, "ms", [answer["closed_ms"]], digest=agreed.digest)
+        yield row("start: compile every kernel", on, 1, "ms", [answer["warm_ms"]], digest=agreed.digest)
 
 
 def _write_records(path: Path, symbols: int, minutes: int) -> int:
@@ -59,8 +68,14 @@ def _write_records(path: Path, symbols: int, minutes: int) -> int:
     return len(material.frames)
 
 
-def _child(path: Path, cache: Path | None = None) -> dict[str, Any]:
+def _child(path: Path, bytecode: Path | None, cache: Path | None = None) -> dict[str, Any]:
+    """bytecode: folder for it, None: there is none. cache: an empty folder, where every kernel is compiled first."""
     environment = dict(os.environ)
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"):
+        environment.pop(name, None)
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode or path.parent / "none")
+    if bytecode is None:
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
     if cache is not None:
         environment["XDG_CACHE_HOME"] = str(cache)
     command = [sys.executable, "-m", "bench.start", str(path), str(time.monotonic_ns())]
@@ -74,20 +89,23 @@ def _child(path: Path, cache: Path | None = None) -> dict[str, Any]:
 def main(path: str, begun_ns: int) -> None:
     """In the child: the clock began in the parent, just before this process was made."""
     from engine.conveyor import Conveyor
+    from engine.core.kernel import is_warm
     from engine.core.records import batch_of
 
     def since_ms() -> float:
         return (time.monotonic_ns() - begun_ns) / 1e6
 
     answer: dict[str, Any] = {"interpreter_ms": (ENTERED_NS - begun_ns) / 1e6, "imported_ms": since_ms()}
+    if not is_warm():
+        from engine.warm import warm
+
+        warm()
+        answer["warm_ms"] = since_ms()
     conveyor = Conveyor()
-    data = Path(path).read_bytes()
-    position = 0
-    while position < len(data):
-        length = int.from_bytes(data[position : position + 8], "little")
-        conveyor.handle(batch_of(data[position + 8 : position + 8 + length]))
-        answer.setdefault("first_ms", since_ms())
-        position += 8 + length
+    with open(path, "rb") as records:
+        while length := int.from_bytes(records.read(8), "little"):
+            conveyor.handle(batch_of(records.read(length)))
+            answer.setdefault("first_ms", since_ms())
     answer |= {"closed_ms": since_ms(), "chain": conveyor.chain}
     with open("/proc/self/statm", encoding="ascii") as statm:
         answer["rss_mib"] = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,21 +1,36 @@
-"""Run every kernel once on a made-up minute, so that compiling happens when it is announced and not inside a replay."""
+"""Compile every kernel at a moment that is announced, and not inside a replay.
+
+A made-up minute is played, which needs each kernel once. Two processes share the work: the child begins with the tape,
+whose one kernel takes as long as all others, this one with what needs no frame; what one has compiled the other finds
+in the cache on disk.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import orjson
+from numba.core import event
 
 from config.schema import Core
 from engine import snapshot
 from engine.conveyor import Conveyor
 from engine.core.instruments import Instrument
+from engine.core.kernel import CACHE, KERNELS, ROOT, WARM_MARK
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
+from engine.core.schema import CloseReason
 
 VENUE, SYMBOL = "binance_usdm", "WARMUSDT"
 CHANNELS = ("trade", "bookTicker", "depth", "markPrice")
 BEGIN_MS = 28_000_000 * MS_PER_MINUTE
+CACHES_KEPT = 8  # of the newest versions: other checkouts on this machine have caches of their own
 LIMITS = {
     "symbols_max": 3, "book_window_ticks": 1024, "history_minutes": 16, "ticks_per_batch": 1024, "dedupe_ids": 256,
     "levels_per_frame": 64, "book_spill_levels": 256, "pending_diffs": 16, "pending_levels": 256,
@@ -54,18 +69,129 @@ def _story() -> Iterator[tuple[int, int, int, bytes]]:
     yield MS_PER_MINUTE + 4_000, RecordKind.TICK, 0, b""
 
 
-STEPS = 1 + sum(1 for _ in _story()) + 1
-
-
-def warm(advance: Callable[[], None] = lambda: None) -> None:
-    """Compile whatever is not in the cache. advance: called STEPS times, as it goes."""
+def _records() -> Iterator[Record]:
     core = Core.model_validate({"limits": LIMITS})
-    conveyor = Conveyor()
-    conveyor.handle(batch_of(encode(Record(0, BEGIN_MS * NS_PER_MS, 0, RecordKind.CONFIG, core.encode()))))
-    advance()
+    yield Record(0, BEGIN_MS * NS_PER_MS, 0, RecordKind.CONFIG, core.encode())
     for seq, (ms, kind, source, payload) in enumerate(_story(), 1):
-        record = Record(seq, (BEGIN_MS + ms) * NS_PER_MS, source, kind, payload)
+        yield Record(seq, (BEGIN_MS + ms) * NS_PER_MS, source, kind, payload)
+
+
+def _play() -> None:
+    """The whole story, record by record as a replay does it, and a state snapshot of its end."""
+    conveyor = Conveyor()
+    for record in _records():
         conveyor.handle(batch_of(encode(record)))
-        advance()
     snapshot.restore(snapshot.take(conveyor))
-    advance()
+
+
+def _play_without_frames() -> None:
+    """What the story needs besides the tape's loop over records: books, rows, verdicts, state snapshots."""
+    conveyor = Conveyor()
+    for record in _records():
+        if record.kind == RecordKind.CONFIG:
+            conveyor.configure(Core.decode(record.payload))
+        elif record.kind not in (RecordKind.FRAME, RecordKind.TICK):
+            conveyor._obey(record, [])
+    assert conveyor.state is not None
+    conveyor.state.tape.venues["open_minute"][0] = BEGIN_MS // MS_PER_MINUTE
+    conveyor._fold()
+    conveyor._close(0, CloseReason.EVENT, [])
+    conveyor._revise(0, [])
+    snapshot.restore(snapshot.take(conveyor))
+
+
+# Two processes --------------------------------------------------------------------------------------------------------
+
+
+def functions() -> set[str]:
+    """Full names of what the stages compile; core holds more functions than today's stages use."""
+    names = {f"{k.py_func.__module__}.{k.py_func.__qualname__}" for k in KERNELS}
+    return {name for name in names if not name.startswith("engine.core.")}
+
+
+class _Compiled(event.Listener):
+    """Tells the full name of each function that numba has compiled."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+
+    def on_start(self, event: Any) -> None:
+        pass
+
+    def on_end(self, event: Any) -> None:
+        function = event.data["dispatcher"].py_func
+        self.tell(f"{function.__module__}.{function.__qualname__}")
+
+
+@contextmanager
+def _child(wanted: bool) -> Iterator[Callable[[bool], list[str]]]:
+    """A second process that plays the story. Called with True it waits for the next names it tells; none: it ended."""
+    if not wanted:
+        yield lambda _wait: []
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-m", "engine.warm"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    pipe, rest = process.stdout.fileno(), b""
+    os.set_blocking(pipe, False)
+
+    def told(wait: bool) -> list[str]:
+        nonlocal rest
+        os.set_blocking(pipe, wait)
+        with suppress(BlockingIOError):
+            while data := os.read(pipe, 4096):
+                rest += data
+                if wait and b"\n" in rest:
+                    break
+        *names, rest = rest.split(b"\n")
+        return [name.decode() for name in names]
+
+    try:
+        yield told
+    finally:
+        process.stdout.close()
+        process.kill()
+        process.wait()
+
+
+def warm(advance: Callable[[str], None] = lambda _name: None) -> None:
+    """Compile whatever is not in the cache. advance: called with the name of each of `functions()` when it is done."""
+    left = functions()
+
+    def done(*names: str) -> None:
+        for name in names:
+            if name in left:
+                left.remove(name)
+                advance(name)
+
+    with _child(len(os.sched_getaffinity(0)) > 1) as told:
+
+        def compiled(name: str) -> None:
+            done(name, *told(False))
+
+        with event.install_listener("numba:compile", _Compiled(compiled)):
+            _play_without_frames()
+            while names := told(True):
+                done(*names)
+            _play()  # Loads what the child compiled; compiles it if there was no child, or if it failed.
+    done(*sorted(left))
+    WARM_MARK.touch()
+    _forget_old_caches()
+
+
+def _forget_old_caches() -> None:
+    """A version's cache is some megabytes and of no use once its sources have changed."""
+    used: dict[str, float] = {}
+    for folder in CACHE.parent.iterdir():
+        version = folder.name.partition("-")[0]
+        used[version] = max(used.get(version, 0.0), folder.stat().st_mtime)
+    kept = sorted(used, key=lambda version: used[version])[-CACHES_KEPT:]
+    for folder in CACHE.parent.iterdir():
+        if folder.name.partition("-")[0] not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    with event.install_listener("numba:compile", _Compiled(lambda name: print(name, flush=True))):
+        _play()

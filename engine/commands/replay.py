@@ -143,11 +143,11 @@ def compile_kernels() -> None:
 
     if is_warm():
         return
-    from engine.warm import STEPS, warm
+    from engine.warm import functions, warm
 
-    terminal.note("compiling kernels, once for this version")
-    with terminal.progress("compile", STEPS, "steps") as advance:
-        warm(lambda: advance(1))
+    terminal.note("compiling kernels, once for this version; it usually takes 10 to 40 seconds")
+    with terminal.progress("compile", len(functions()), "functions") as advance:
+        warm(lambda name: advance(1, name.rpartition(".")[2]))
 
 
 def recall(states: Any, links: int) -> tuple[Any, int]:
@@ -187,7 +187,7 @@ class quiet:  # noqa: N801 - used like the function it stands for
     """No progress: the minutes themselves are shown."""
 
     def __enter__(self) -> Any:
-        return lambda _amount: None
+        return lambda _amount, _what="": None
 
     def __exit__(self, *_: object) -> None:
         return None

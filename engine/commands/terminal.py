@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import click
 
@@ -196,7 +196,10 @@ def _cell(value: Any) -> str:
 
 # Progress -------------------------------------------------------------------------------------------------------------
 
-Advance = Callable[[float], None]
+
+class Advance(Protocol):
+    def __call__(self, amount: float, what: str = "", /) -> None:
+        """amount: units done since the last call. what: the newest of them, where they have names."""
 
 
 @contextmanager
@@ -236,7 +239,7 @@ def _bar(description: str, total: float | None, unit: str) -> Iterator[Advance]:
     )
     with Progress(*columns, console=Console(file=sys.stderr)) as shown:
         task = shown.add_task(description, total=total)
-        yield lambda amount: shown.advance(task, amount)
+        yield lambda amount, what="": shown.update(task, advance=amount, description=f"{description} {what}".rstrip())
 
 
 class PlainProgress:
@@ -246,11 +249,12 @@ class PlainProgress:
         self, description: str, total: float | None, unit: str, out: IO[str], clock: Callable[[], float]
     ) -> None:
         self.description, self.total, self.unit, self.out, self.clock = description, total, unit, out, clock
-        self.done = 0.0
+        self.done, self.what = 0.0, ""
         self.started = self.printed = clock()
 
-    def advance(self, amount: float) -> None:
+    def advance(self, amount: float, what: str = "") -> None:
         self.done += amount
+        self.what = what
         now = self.clock()
         if now - self.printed >= PLAIN_PROGRESS_S:
             self.printed = now
@@ -271,7 +275,8 @@ class PlainProgress:
         left = f", {_duration((self.total - self.done) * seconds / self.done)} left" if self.done else ""
         share = min(100, int(100 * self.done / self.total))
         amounts = f"{_amount(self.done, self.unit)} of {_amount(self.total, self.unit)}"
-        return f"{self.description}: {share} %, {amounts}{self._pace(seconds)}{left}"
+        newest = f", {self.what}" if self.what else ""
+        return f"{self.description}: {share} %, {amounts}{newest}{self._pace(seconds)}{left}"
 
     def _pace(self, seconds: float) -> str:
         return f", {_amount(self.done / seconds, self.unit)}/s" if seconds > 0 else ""

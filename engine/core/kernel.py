@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ def source_digest() -> str:
 
 
 SOURCE_DIGEST = source_digest()
-_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "conveyor" / "kernels" / SOURCE_DIGEST[:16]
-numba.config.CACHE_DIR = str(_cache)  # type: ignore[attr-defined]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "conveyor" / "kernels" / SOURCE_DIGEST[:16]
+numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
 
 # numba hands a function to code generation, which rewrites it in place, and afterwards inlines the rewritten form into
 # its callers. One of these rewrites makes the offset of `base + offset` look like the pointer; a caller for which the
@@ -48,9 +49,19 @@ JIT: Any = numba.njit
 KERNELS: list[Any] = []  # every compiled function, in import order; a test walks it and asserts the flags
 
 
+def _machine_digest() -> str:
+    """What else numba compiles for: place of the sources, versions, processor, settings that change the code."""
+    settings = [str(getattr(numba.config, name)) for name in ("CPU_NAME", "CPU_FEATURES", "OPT", "DISABLE_JIT")]
+    parts = [str(ROOT), numba.__version__, sys.version, llvm.get_host_cpu_name(), *settings]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+WARM_MARK = CACHE / f"warm-{_machine_digest()[:16]}"  # stands once every kernel has been compiled
+
+
 def is_warm() -> bool:
     """Whether kernels of these sources were compiled before on this machine."""
-    return any(_cache.rglob("stage.read-*.nbi"))
+    return WARM_MARK.exists()
 
 
 def kernel(function: Callable[..., Any]) -> Any:

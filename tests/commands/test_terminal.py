@@ -105,6 +105,15 @@ def test_plain_progress_without_a_known_whole_gives_amount_and_rate():
     assert out.getvalue() == "import: 50 frames, 10 frames/s\n"
 
 
+def test_plain_progress_names_what_was_done_last():
+    shown, out, now = plain(total=4)
+
+    now[0] += 5
+    shown.advance(1, "read")
+
+    assert out.getvalue() == "import: 25 %, 1 frames of 4 frames, read, 0 frames/s, 15 s left\n"
+
+
 def test_progress_is_silent_about_the_end_when_the_work_fails(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(ValueError, match="broken"), terminal.progress("import", 10, "frames"):
         raise ValueError("broken")

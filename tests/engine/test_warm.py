@@ -1,0 +1,53 @@
+"""Compiling at an announced moment: what is told, what is left behind, what is thrown away."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import warm
+
+ROOT = Path(__file__).resolve().parents[2]
+TOLD = """
+from engine import warm
+from engine.core.kernel import is_warm
+assert not is_warm()
+warm.warm(lambda name: print(name, flush=True))
+assert is_warm()
+"""
+COMPILED = """
+from numba.core import event
+from engine import warm
+with event.install_listener("numba:compile", warm._Compiled(print)):
+    warm._play_without_frames()
+    warm._play()
+"""
+
+
+def _answers(program: str, cache: Path) -> list[str]:
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.slow
+def test_every_function_is_told_once_and_compiled_nevermore(tmp_path):
+    assert sorted(_answers(TOLD, tmp_path)) == sorted(warm.functions())
+    # Called from Python as well, and a helper is not kept on disk.
+    assert set(_answers(COMPILED, tmp_path)) <= {"engine.core.marks.set_mark"}
+
+
+def test_the_caches_of_the_newest_versions_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(warm, "CACHE", tmp_path / "0")
+    for age in range(warm.CACHES_KEPT + 3):
+        for name in (f"{age}", f"{age}-simulate-x"):
+            (tmp_path / name / "bars").mkdir(parents=True)
+            os.utime(tmp_path / name, (1_000 - age, 1_000 - age))
+    warm._forget_old_caches()
+    kept = sorted(folder.name for folder in tmp_path.iterdir())
+    assert kept == sorted(f"{age}{end}" for age in range(warm.CACHES_KEPT) for end in ("", "-simulate-x"))
