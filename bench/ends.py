@@ -108,24 +108,45 @@ def filled_conveyor(symbols: int, levels: int) -> Conveyor:
     return conveyor
 
 
+def _busy_hour(conveyor: Conveyor, turn: int) -> None:
+    """What an hour changes of a state, written straight into its arrays: closed minutes and seen ids of all symbols."""
+    state = conveyor.state
+    assert state is not None
+    members = np.arange(len(conveyor.registry.instruments))
+    for minute in range(60 * turn, 60 * turn + 60):
+        state.history.put(minute, members, state.bars.rows[members])
+    symbols, size = state.tape.symbols[members], state.tape.seen_ids.shape[2]
+    for s, symbol in zip(members.tolist(), symbols, strict=True):
+        state.tape.seen_ids[s, int(symbol["seen_generation"]), turn % 2 :: 2] = turn
+    state.tape.symbols["arrivals"][members] += size // 2
+
+
 def stall(symbols: int, levels: int = 1_000, passes: int = 20) -> Iterator[Row]:
-    """`snapshot.take`: the engine waits for the copy; encoding and writing it are somebody else's time."""
+    """`snapshot.take` after each of some busy hours; encoding and writing it are somebody else's time."""
     conveyor = filled_conveyor(symbols, levels)
-    agreed = Agreed(f"state snapshot of {symbols} symbols")
     waits = []
+    begun = now_ns()
+    room = snapshot.Room(conveyor)
+    made_ms = (now_ns() - begun) / 1e6
     with no_collection():
-        for _ in range(passes):
+        for turn in range(passes):
+            _busy_hour(conveyor, turn)
             begun = now_ns()
-            taken = snapshot.take(conveyor)
+            taken = snapshot.take(conveyor, room)
             waits.append(now_ns() - begun)
-            if len(waits) in (1, passes):
-                agreed.add(digest_of(snapshot.encode(taken)))
+            if turn in (0, passes - 1):
+                again = Agreed("state snapshot in memory used before and in new memory")
+                again.add(digest_of(bytes(snapshot.encode(taken))))
+                again.add(digest_of(bytes(snapshot.encode(snapshot.take(conveyor)))))
     assert conveyor.state is not None
     filled = int(conveyor.state.tape.books["synced"].sum())
     if filled != symbols:
         raise ResultDiffersError(f"state snapshot: {filled} of {symbols} books are filled; report it")
     size = sum(array.nbytes for array in taken.arrays.values()) / 2**20
+    what = f"{levels} levels a side"
     yield row(
-        f"state snapshot: stall, {levels} levels a side", bare(symbols), passes, "ms", np.array(waits) / 1e6,
-        rate=size, rate_unit="MiB copied", digest=agreed.digest,
+        f"state snapshot: stall, {what}", bare(symbols), passes, "ms", np.array(waits) / 1e6,
+        rate=size, rate_unit="MiB held", digest=again.digest,
     )  # fmt: skip
+    yield row(f"state snapshot: stall of the first, {what}", bare(symbols), 1, "ms", [waits[0] / 1e6])
+    yield row(f"state snapshot: memory made ready, {what}", bare(symbols), 1, "ms", [made_ms])

@@ -1,12 +1,14 @@
 """The whole state at one record, so that a restart goes on from there and gives the same bits as never stopping.
 
-Taken between two batches. Books are kept as their levels, not as their windows: where a window stands is nobody's
-business, and copying all windows would stall the engine. Everything else is copied as it is.
+Taken between two batches, while the engine waits. So books are kept as their levels, not as their windows (where a
+window stands is nobody's business), of the history and the seen ids only what changed since the last snapshot is copied
+again, into memory that was touched before. Everything else is copied as it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +20,12 @@ from engine.conveyor import Conveyor
 from engine.core.candle import VenueCandle
 from engine.core.errors import ConfigError
 from engine.core.kernel import SOURCE_DIGEST
-from engine.core.layouts import CLOCK_SEQ, LAYOUTS
+from engine.core.layouts import CLOCK_LEDGER, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_SEQ, LAYOUTS
 from engine.core.registry import Registry
 from engine.core.schema import SCHEMA_DIGEST
 from engine.core.state import PER_SYMBOL, EngineState
-from engine.tape.book import clear, levels_of, set_levels_of_side
+from engine.tape.book import clear, set_levels_of_side
+from engine.tape.levels import copy_levels
 
 STATIC = {"operations", "programs", "heads", "channels", "settings"}  # made anew from the configuration and the venues
 EMPTY = {
@@ -33,6 +36,8 @@ EMPTY = {
     "trade_ticks",
     "quote_ticks",
 }  # hold nothing between batches
+CHANGED = {"history", "tape.seen_ids"}  # most of it is as it was at the last snapshot
+LEVELS_USUAL = 1_024  # a side of a book, for the memory that is touched in advance
 WINDOWS = {"book_quantity", "book_bits", "spill_key", "spill_quantity"}
 LAYOUT_DIGEST = hashlib.sha256(orjson.dumps(LAYOUTS)).hexdigest()
 MAGIC = b"CONVSTA1"
@@ -50,15 +55,87 @@ class Snapshot:
         return int(self.header["seq"])
 
 
-def take(conveyor: Conveyor) -> Snapshot:
-    """Copy the state. The conveyor may go on at once; writing the copy out is somebody else's time."""
+class Room:
+    """Memory for the snapshots of one conveyor, touched here, so that the first `take` meets no page fault.
+
+    It holds the newest snapshot: taking the next one overwrites the arrays of the one before.
+    """
+
+    def __init__(self, conveyor: Conveyor) -> None:
+        state = conveyor.state
+        assert state is not None, "there is no state before the configuration epoch"
+        history, seen = state.history, state.tape.seen_ids
+        self.state, self.symbols = state, len(conveyor.registry.instruments)
+        whole = _parts(state, self.symbols, whole=True)
+        self.parts = {name: _touched(part.shape, part.dtype) for name, part in whole.items()}
+        self.history = _touched((history.minutes, len(history.index), self.symbols), np.dtype(np.int64))
+        self.puts = np.zeros_like(history.puts)
+        self.seen = _touched((self.symbols, *seen.shape[1:]), seen.dtype)
+        self.arrivals = np.zeros(self.symbols, np.int64)
+        self.generation = np.zeros(self.symbols, np.int64)
+        most = state.tape.book_quantity.shape[2] + state.tape.spill_key.shape[2]  # of one side of one book
+        self.levels = _touched((2, most + 2 * self.symbols * LEVELS_USUAL), np.dtype(np.int64))
+        self.copy_books()  # its kernel is loaded here too
+
+    def copy_parts(self) -> dict[str, np.ndarray]:
+        copies = {}
+        for name, part in _parts(self.state, self.symbols).items():
+            copies[name] = self.parts[name][tuple(slice(size) for size in part.shape)]
+            np.copyto(copies[name], part)
+        return copies
+
+    def copy_history(self) -> dict[str, np.ndarray]:
+        """One array (columns, symbols) for each minute of the ring that was ever put."""
+        history = self.state.history
+        for position in np.flatnonzero(history.puts != self.puts).tolist():
+            np.copyto(self.history[position], history.words[:, position, : self.symbols])
+        self.puts[:] = history.puts
+        return {f"history.{position}": self.history[position] for position in np.flatnonzero(history.puts).tolist()}
+
+    def copy_seen(self) -> dict[str, np.ndarray]:
+        """Seen ids: all of a symbol, or only the half that is being filled, or nothing if it had no trade."""
+        tape, size = self.state.tape, self.seen.shape[2]
+        symbols = tape.symbols[: self.symbols]
+        new = symbols["arrivals"] - self.arrivals
+        # A half is emptied after 3/4 of its size: with fewer trades than that it happened once at most, and shows.
+        same_half = (symbols["seen_generation"] == self.generation) & (new < size - (size >> 2))
+        for s in np.flatnonzero(new).tolist():
+            half = int(symbols["seen_generation"][s]) if same_half[s] else slice(None)
+            np.copyto(self.seen[s, half], tape.seen_ids[s, half])
+        self.arrivals[:] = symbols["arrivals"]
+        self.generation[:] = symbols["seen_generation"]
+        return {"tape.seen_ids": self.seen}
+
+    def copy_books(self) -> dict[str, np.ndarray]:
+        """(2, levels) prices and quantities of each side of each book kept by diffs, worst first."""
+        tape = self.state.tape
+        members = np.flatnonzero(tape.symbols["book_is_diff"] == 1)
+        ends = np.zeros((len(members), 2), np.int64)
+        windows = (tape.book_quantity, tape.book_bits, tape.spill_key, tape.spill_quantity)
+        while copy_levels(members, tape.books, *windows, self.levels, ends) < 0:
+            self.levels = _touched((2, 2 * self.levels.shape[1]), self.levels.dtype)
+        sides = [(s, side) for s in members.tolist() for side in range(2)]
+        begins = [0, *ends.ravel().tolist()]
+        return {f"book.{s}.{side}": self.levels[:, begins[i] : begins[i + 1]] for i, (s, side) in enumerate(sides)}
+
+
+def _touched(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Zeros whose pages are there already."""
+    memory = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
+    memory.fill(0)
+    return memory.view(dtype).reshape(shape)
+
+
+def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
+    """Copy the state. The conveyor may go on at once; writing the copy out is somebody else's time.
+
+    room: made for this conveyor; without one, or when symbols were added since, memory is found anew.
+    """
     state = conveyor.state
+    if room is None or room.state is not state or room.symbols != len(conveyor.registry.instruments):
+        room = Room(conveyor)
     assert state is not None, "there is no state before the configuration epoch"
-    used = len(conveyor.registry.instruments)
-    copies = {name: part.copy() for name, part in _parts(state, used).items()}
-    for s in np.flatnonzero(state.tape.symbols["book_is_diff"] == 1).tolist():
-        for side in range(2):
-            copies[f"book.{s}.{side}"] = _levels(state.tape, s, side)
+    copies = room.copy_parts() | room.copy_history() | room.copy_seen() | room.copy_books()
     header = {
         "seq": int(state.tape.clock[CLOCK_SEQ]),
         "core": conveyor.core.encode().decode(),
@@ -75,14 +152,23 @@ def take(conveyor: Conveyor) -> Snapshot:
     return Snapshot(header, copies)
 
 
-def _parts(state: EngineState, symbols: int) -> dict[str, np.ndarray]:
-    """Views of what a snapshot holds: the first `symbols` of what is kept by symbol, half of the mirrored ring."""
+def _parts(state: EngineState, symbols: int, whole: bool = False) -> dict[str, np.ndarray]:
+    """Views of what is copied each time: of the symbols in use; of what waits, the part in use unless `whole`."""
+    clock = state.tape.clock
+    used = {
+        "tape.pending": int(clock[CLOCK_PENDING]),
+        "tape.pending_price": int(clock[CLOCK_PENDING_LEVELS]),
+        "tape.pending_quantity": int(clock[CLOCK_PENDING_LEVELS]),
+        "bars.ledger": int(clock[CLOCK_LEDGER]),
+    }
     parts = {}
     for name, array in state.arrays().items():
-        if name == "history":
-            parts[name] = array[:, : state.history.minutes, :symbols]
-        elif name.partition(".")[2] not in STATIC | EMPTY | WINDOWS:
-            parts[name] = array[:symbols] if name in PER_SYMBOL else array
+        if name in CHANGED or name.partition(".")[2] in STATIC | EMPTY | WINDOWS:
+            continue
+        if name in PER_SYMBOL:
+            parts[name] = array[:symbols]
+        else:
+            parts[name] = array[..., : used[name]] if name in used and not whole else array
     return parts
 
 
@@ -90,14 +176,6 @@ def _side(tape: Any, s: int, side: int) -> tuple[np.ndarray, ...]:
     return (
         tape.book_quantity[s, side], tape.book_bits[s, side], tape.spill_key[s, side], tape.spill_quantity[s, side]
     )  # fmt: skip
-
-
-def _levels(tape: Any, s: int, side: int) -> np.ndarray:
-    """(2, levels) prices and quantities of one side, worst first."""
-    room = tape.book_quantity.shape[2] + tape.spill_key.shape[2]
-    out = np.empty((2, room), np.int64)
-    count = levels_of(tape.books[s], side, *_side(tape, s, side), out[0], out[1])
-    return out[:, :count].copy()
 
 
 def restore(snapshot: Snapshot) -> Conveyor:
@@ -117,9 +195,13 @@ def restore(snapshot: Snapshot) -> Conveyor:
     conveyor.revisions = {(v, m): r for v, m, r in header["revisions"]}
     assert conveyor.state is not None
     tape, history = conveyor.state.tape, conveyor.state.history
-    for name, part in _parts(conveyor.state, len(conveyor.registry.instruments)).items():
-        part[...] = snapshot.arrays[name]
-    history.words[:, history.minutes :] = history.words[:, : history.minutes]
+    arrays = conveyor.state.arrays()
+    for name, kept in snapshot.arrays.items():
+        kind, _, place = name.partition(".")
+        if kind == "history":
+            history.put_back(int(place), kept)
+        elif kind != "book":
+            arrays[name][tuple(slice(size) for size in kept.shape)] = kept
     for s in np.flatnonzero(tape.symbols["book_is_diff"] == 1).tolist():
         book = tape.books[s]
         for side in range(2):
@@ -130,20 +212,27 @@ def restore(snapshot: Snapshot) -> Conveyor:
     return conveyor
 
 
-def encode(snapshot: Snapshot) -> bytes:
-    """One file: magic, length of the JSON, JSON that places every array, the arrays, SHA-256 of it all."""
-    places, parts, offset = [], [], 0
+def encode(snapshot: Snapshot) -> bytearray:
+    """One file: magic, length of the JSON, JSON that places every array, the arrays, SHA-256 of it all.
+
+    Long copies and the digest let other threads run meanwhile.
+    """
+    places: list[tuple[Any, ...]] = []
+    offset = 0
     for name, array in snapshot.arrays.items():
-        data = np.ascontiguousarray(array).tobytes()
-        places.append([name, array.dtype.descr, list(array.shape), offset, len(data)])
-        parts.append(data)
-        offset += len(data)
+        places.append((name, array.dtype.descr, array.shape, offset, array.nbytes))
+        offset += array.nbytes
     head = orjson.dumps({"header": snapshot.header, "arrays": places})
-    body = MAGIC + len(head).to_bytes(8, "little") + head + b"".join(parts)
-    return body + hashlib.sha256(body).digest()
+    begin = 16 + len(head)
+    data = bytearray(begin + offset + 32)
+    data[:begin] = MAGIC + len(head).to_bytes(8, "little") + head
+    for (*_, place, _size), array in zip(places, snapshot.arrays.values(), strict=True):
+        np.copyto(np.frombuffer(data, array.dtype, array.size, begin + place).reshape(array.shape), array)
+    data[-32:] = hashlib.sha256(memoryview(data)[:-32]).digest()
+    return data
 
 
-def decode(data: bytes) -> Snapshot:
+def decode(data: bytes | bytearray) -> Snapshot:
     """The snapshot of `encode`. Raises ConfigError if a byte is missing or wrong."""
     body, digest = data[:-32], data[-32:]
     if len(data) < 48 or body[:8] != MAGIC or hashlib.sha256(body).digest() != digest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,19 +111,18 @@ def replay_into(
     ) as writer:  # fmt: skip
         states = StateFolder(session / "state")
         conveyor, resumed_from = recall(states, writer.counts["links"])
-        saved_link = conveyor.link
         batches: Iterator[Any] = JournalReader(journal).batches(resumed_from + 1 if resumed_from else 0)
         batches = paced(batches, speed) if speed else batches
         showing = table_of(title or f"{origin} market · {journal}") if show else None
         sinks: Sequence[Any] = [writer, showing] if showing else [writer]
-        with terminal.progress("replay", info.raw_bytes, "bytes") if not show else quiet() as advance:
+        with (
+            terminal.progress("replay", info.raw_bytes, "bytes") if not show else quiet() as advance,
+            StateSaver(states, conveyor, state_every) as saver,
+        ):
 
             def after(batch: Any) -> None:
-                nonlocal saved_link
                 advance(batch.nbytes)
-                if conveyor.link - saved_link >= state_every:
-                    saved_link = conveyor.link
-                    save(states, conveyor)
+                saver.look()
 
             if showing:
                 with showing:
@@ -169,12 +169,41 @@ def recall(states: Any, links: int) -> tuple[Any, int]:
     return Conveyor(), 0
 
 
-def save(states: Any, conveyor: Any) -> None:
-    """Take and write a state snapshot."""
-    from engine import snapshot
+class StateSaver:
+    """Takes a state snapshot every so many links; encoding it and writing it out is the time of a thread of its own."""
 
-    taken = snapshot.take(conveyor)
-    states.save(taken.seq, snapshot.encode(taken))
+    def __init__(self, states: Any, conveyor: Any, every: int) -> None:
+        self._states, self._conveyor, self._every = states, conveyor, every
+        self._link = conveyor.link
+        self._room: Any = None
+        self._thread = ThreadPoolExecutor(1, "states")
+        self._writing: Future[None] | None = None
+
+    def look(self) -> None:
+        """Take one if it is time and the last one is written. Raises what kept that one from being written."""
+        from engine import snapshot
+
+        if self._conveyor.link - self._link < self._every or (self._writing and not self._writing.done()):
+            return
+        self.wait()
+        self._link = self._conveyor.link
+        if self._room is None or self._room.symbols != len(self._conveyor.registry.instruments):
+            self._room = snapshot.Room(self._conveyor)
+        taken = snapshot.take(self._conveyor, self._room)
+        self._writing = self._thread.submit(lambda: self._states.save(taken.seq, snapshot.encode(taken)))
+
+    def wait(self) -> None:
+        """Until what was taken is written."""
+        if self._writing:
+            self._writing.result()
+
+    def __enter__(self) -> StateSaver:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(wait=True)
+        if kind is None:
+            self.wait()
 
 
 def table_of(title: str) -> Any:

@@ -22,6 +22,7 @@ class ColumnRing:
         self.minutes = minutes
         self.index = {name: i for i, name in enumerate(row.names or ())}
         assert row.itemsize == 8 * len(self.index), "every field is eight bytes wide"
+        self.puts = np.zeros(minutes, np.int64)  # of each position; a state snapshot copies what was put since the last
         self.words = np.zeros((len(self.index), 2 * minutes, symbols), np.int64)
         nulls = np.full((), NULL, np.int64)
         for name, i in self.index.items():
@@ -33,6 +34,13 @@ class ColumnRing:
         position = minute % self.minutes
         self.words[:, position, symbols] = words
         self.words[:, position + self.minutes, symbols] = words
+        self.puts[position] += 1
+
+    def put_back(self, position: int, words: np.ndarray) -> None:
+        """Fill a position with its words, (columns, symbols), of the first symbols."""
+        symbols = words.shape[1]
+        self.words[:, position, :symbols] = self.words[:, position + self.minutes, :symbols] = words
+        self.puts[position] += 1
 
     def at(self, minute: int, symbols: np.ndarray) -> np.ndarray:
         """A copy of the rows of one minute."""

@@ -11,7 +11,7 @@ from engine.io.disk import Disk
 PENDING_BYTES_MAX = 64 << 20  # of lines that wait for a full disk; more are counted and lost
 
 
-def write_whole(disk: Disk, path: Path, content: bytes) -> None:
+def write_whole(disk: Disk, path: Path, content: bytes | memoryview) -> None:
     """Replace a file so that a reader, or a crash, sees the old content or the new one, never a part."""
     draft = path.with_name(path.name + ".tmp")
     if draft.name in disk.list(path.parent):

@@ -19,10 +19,10 @@ class StateFolder:
         self.folder, self._disk = folder, disk
         disk.make_folder(folder)
 
-    def save(self, seq: int, data: bytes) -> Path:
+    def save(self, seq: int, data: bytes | bytearray) -> Path:
         """Write a snapshot whole (temporary file, fsync, rename, fsync of the folder); keep the newest two."""
         path = self.folder / f"{seq:020d}{SUFFIX}"
-        write_whole(self._disk, path, data)
+        write_whole(self._disk, path, memoryview(data))  # a part of it is then no copy
         for old in self._paths()[:-KEPT]:
             old.unlink(missing_ok=True)
         return path

@@ -186,9 +186,11 @@ def test_a_store_that_misses_a_link_is_caught(monkeypatch):
 
 
 def test_the_state_snapshot_holds_filled_books():
-    (row,) = ends.stall(3, levels=20, passes=2)
-    is_sound(row)
-    assert row.what.endswith("20 levels a side")
+    rows = list(ends.stall(3, levels=20, passes=2))
+    for row in rows:
+        is_sound(row)
+        assert row.what.endswith("20 levels a side")
+    assert len(rows) == 3
 
 
 def test_a_process_of_its_own_starts_and_reaches_the_same_chain():
