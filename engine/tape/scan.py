@@ -81,6 +81,7 @@ TRUE, FALSE = _word(b"true"), _word(b"fals")
 MARKET, MARKET_MASK = _word(b'MARKET"'), _word(b"\xff" * 7)
 INSURANCE, ADL, ADL_MASK = _word(b"INSURANC"), _word(b'ADL"'), _word(b"\xff" * 4)
 HEAD_BYTES = 16  # the longest text before the name of a stream
+OPEN_LIST = ord("[")
 OPEN_PAIR, EMPTY_LIST, BETWEEN_PAIR = _word(b'["'), _word(b"[]"), _word(b'","')
 NEXT_PAIR, LAST_PAIR, THREE_BYTES = _word(b'"],'), _word(b'"]]'), 0xFFFFFF
 
@@ -133,6 +134,8 @@ def pairs(position, end, price_decimals, quantity_decimals, prices, quantities):
     """A list of ["price","quantity"] at `position`: (position behind it, levels); REJECT if it is anything else."""
     if load16(position) == EMPTY_LIST:
         return position + 2, np.int64(0)
+    if load8(position) != OPEN_LIST:
+        return np.int64(REJECT), np.int64(0)
     position += 1
     count = np.int64(0)
     while position < end and count < prices.shape[0] and load16(position) == OPEN_PAIR:

@@ -46,7 +46,16 @@ def plain_message(m: Any) -> tuple[Any, ...]:
     if isinstance(m, Liquidation):
         return "liquidation", m.symbol, m.event_ms, m.taker_buy, decimal(m.quantity, QUANTITY_DECIMALS)
     assert isinstance(m, Candle)
-    texts = m.open, m.high, m.low, m.close, m.base_volume, m.quote_volume, m.taker_buy_base_volume
+    texts = (
+        m.open,
+        m.high,
+        m.low,
+        m.close,
+        m.base_volume,
+        m.quote_volume,
+        m.taker_buy_base_volume,
+        m.taker_buy_quote_volume,
+    )
     return "candle", m.symbol, m.open_ms, [None if t is None else Decimal(str(number(t))) for t in texts]
 
 
@@ -73,7 +82,7 @@ def plain_event(e: frames.Event, message: Any) -> tuple[Any, ...]:
     if isinstance(e, frames.Liquidation):
         return "liquidation", e.symbol, e.time_ms, e.buy, e.quantity
     if isinstance(e, frames.Candle):
-        texts = e.open, e.high, e.low, e.close, e.volume, e.quote_volume, e.taker_buy_volume
+        texts = e.open, e.high, e.low, e.close, e.volume, e.quote_volume, e.taker_buy_volume, e.taker_buy_quote_volume
         return "candle", e.symbol, e.open_ms, [None if t is None else Decimal(str(float(t))) for t in texts]
     return (str(e),)
 
@@ -88,7 +97,7 @@ LENIENT = {
     "no markPx": "an asset context without a mark leaves the one before",
     "event": "a quote whose e is no text is read by its fields",
     "signed": "a mark or index price may carry a sign",
-    "unread": "ids and symbol in the body of a partial depth, and the price of a forced order, are not looked at",
+    "unread": "ids and symbol in a partial depth, the price of a forced order and the count of a candle are not used",
 }
 
 
@@ -101,7 +110,9 @@ def leniency(read: Sequence[Any], events: Sequence[frames.Event]) -> str:
         return "signed"
     if isinstance(read[0], Quote) and event.reason.startswith("event "):
         return "event"
-    unread = {Levels: ("integer", "text"), Liquidation: ("no p", "number")}.get(type(read[0]), ())
+    unread = {Levels: ("integer", "text"), Liquidation: ("no p", "number"), Candle: ("no n", "integer")}.get(
+        type(read[0]), ()
+    )
     if event.reason.startswith(unread):
         return "unread"
     return event.reason if event.reason in LENIENT else ""

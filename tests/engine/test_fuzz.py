@@ -144,6 +144,20 @@ def test_arbitrary_control_records_are_obeyed_or_refused_with_a_sentence(kind: R
             raise AssertionError(f"{type(error).__name__}: {error}: Record(..., {record.source}, {made!r})") from error
 
 
+# --- found wrong ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [b"Y", b"]", b'"', b" ", b"\x00"])
+def test_a_list_of_levels_begins_with_a_bracket(first: bytes) -> None:
+    """Found by the fuzz, and mended: the scanner stepped over the first byte of a list without looking at it."""
+    story = Story().up("depth")
+    diff = story.records[story.diff(0, 11, 12, 10, bids=[["99.5", "1"]], asks=[["100.5", "2"]])].payload
+    fuzzer = Fuzzer("binance_usdm")
+    assert fuzzer.scanned(diff) >= 0
+    for key in (b'"b":', b'"a":'):
+        assert fuzzer.scanned(diff.replace(key + b"[", key + first)) < 0
+
+
 @pytest.mark.xfail(
     strict=True, reason="a trade of price or quantity zero is counted as it stands; it should be rejected"
 )
