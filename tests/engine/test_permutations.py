@@ -17,7 +17,7 @@ from tests.engine.moves import Move, Room
 from tests.engine.permutations import QUESTIONS, messages, other_times, trade_columns
 from tests.engine.sessions import Session, at_ns, in_order, random_session, told
 
-CASES = int(os.environ.get("CONVEYOR_CASES", "15"))
+CASES = int(os.environ.get("CONVEYOR_CASES", "10"))
 
 
 def test_permuting_trades_inside_the_watermark_changes_no_trade_column_of_any_revision() -> None:
