@@ -138,7 +138,7 @@ def events(symbols: int, count: int, minutes: int, room: int, seed: int = 5) -> 
 
 def folds(symbols: int, count: int = 1_000_000, minutes: int = 60, passes: int = 5) -> Iterator[Row]:
     """Folding alone, then folding with the rows of each minute written (`seal` and `close` of the bar stage)."""
-    work = _Work(symbols, count, minutes)
+    work = Work(symbols, count, minutes)
     for what, closing in (("bars: folds", False), ("bars: folds and rows", True)):
         agreed = Agreed(f"{what}, {symbols} symbols")
 
@@ -162,7 +162,7 @@ def folds(symbols: int, count: int = 1_000_000, minutes: int = 60, passes: int =
     work.compare()
 
 
-class _Work:
+class Work:
     """The same events for both."""
 
     def __init__(self, symbols: int, count: int, minutes: int) -> None:

@@ -132,7 +132,7 @@ def test_folds_agree_with_the_bare_kernel():
 
 
 def test_a_fold_that_loses_a_trade_is_caught():
-    work = folds._Work(3, EVENTS, 2)
+    work = folds.Work(3, EVENTS, 2)
     work.fold(closing=True)
     work.bare()
     work.compare()
