@@ -88,9 +88,11 @@ def one_pass(instruments, ticks):
     """Seconds of the run, and the bars."""
     engine = BacktestEngine(
         BacktestEngineConfig(
-            logging=LoggingConfig(bypass_logging=True), run_analysis=False, risk_engine=RiskEngineConfig(bypass=True),
+            logging=LoggingConfig(bypass_logging=True),
+            run_analysis=False,
+            risk_engine=RiskEngineConfig(bypass=True),
             data_engine=DataEngineConfig(time_bars_build_with_no_updates=False),
-        )  # fmt: skip
+        )
     )
     engine.add_venue(
         VENUE, OmsType.NETTING, AccountType.CASH, [Money(1_000_000, USDT)], bar_execution=False, trade_execution=False

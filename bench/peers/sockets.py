@@ -49,7 +49,9 @@ def against(material: Material, passes: int = 3, frames_max: int = 300_000) -> I
                         _check(what, answer, len(frames), size, expected)
                         if turn >= 0:
                             taken[what].append(answer)
-    cpu_us = {what: np.array([a["cpu_seconds"] for a in answers]) / len(frames) * 1e6 for what, answers in taken.items()}
+    cpu_us = {
+        what: np.array([a["cpu_seconds"] for a in answers]) / len(frames) * 1e6 for what, answers in taken.items()
+    }
     ratio = float(np.median(cpu_us[THEIRS]) / np.median(cpu_us[OURS]))
     for what, more in ((OURS, {"against": f"websockets {theirs.version} + orjson", "ratio": ratio}), (THEIRS, {})):
         wall = float(np.median([answer["seconds"] for answer in taken[what]]))

@@ -17,7 +17,7 @@ from bench.peers.driver import Driver, one_core
 from engine.core.layouts import QUOTE_TICK, TRADE_TICK
 from engine.core.minutes import NS_PER_MINUTE
 
-OURS = "bars: trades to closed bars"
+OURS = "bars: trades to closed bars, "  # and the peer
 PRICE_DECIMALS, QUANTITY_DECIMALS = 2, 3  # of the instruments that bench.material makes
 BAR = ("minute", "symbol", "open", "high", "low", "close", "volume")
 
@@ -112,7 +112,7 @@ def against(peer: str, symbols: int, count: int, minutes: int = 60, passes: int 
 
             mine, others = in_turn(passes, lambda: work.fold(closing=True), theirs)
     for what, taken, more in (
-        (OURS, mine, {"against": called, "ratio": median_total(others) / median_total(mine)}),
+        (OURS + peer, mine, {"against": called, "ratio": median_total(others) / median_total(mine)}),
         (f"{called}: the same", others, {}),
     ):  # fmt: skip
         per_event = [float(np.sum(one)) / count for one in taken]

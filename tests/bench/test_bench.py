@@ -211,7 +211,7 @@ def tiny(rows):
 def test_the_verb_prints_rows_and_exits_with_4_when_a_result_differs(monkeypatch):
     row = harness.row("a", "b", 1, "ns", [1_234.5], rate=0.5, rate_unit="M/s", against="c", ratio=2.0, digest="d" * 64)
     monkeypatch.setattr(suite, "steps", tiny([row]))
-    shown = CliRunner().invoke(cli, ["bench"])
+    shown = CliRunner().invoke(cli, ["bench", "--detail"])
     assert shown.exit_code == 0
     assert "a\tb\t1\tns\t1,230\t1,230\t1,230\t1,230\t0.5\tM/s\tc\t2\tdddddddddddd" in shown.stdout
     found = orjson.loads(CliRunner().invoke(cli, ["bench", "--json"]).stdout)
