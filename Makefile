@@ -35,7 +35,7 @@ format: $(STAMP) ## let ruff sort imports and format the sources
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
 
-bench: warm ## time stages and decoders
+bench: warm ## measure what is promised
 	@$(BIN)/conveyor bench
 
 clean: ## remove .venv, caches and what was built

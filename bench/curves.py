@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.harness import Agreed, Row, in_turn, median_total, now_ns, row
+from bench.harness import Agreed, Row, flat, in_turn, median_total, now_ns, row
 from bench.material import FRAME, Material, blocks_of, records_of, simulated, sized
 from config.schema import Core
 from engine.conveyor import Conveyor
 from engine.core.minutes import NS_PER_MINUTE
+from engine.core.records import iterate
 
 SYMBOLS = (20, 50, 100, 200, 500, 1_000, 2_000)
 MULTIPLES = (1, 2, 4, 8, 16, 32)
@@ -18,7 +19,7 @@ FRAMES = "curve: frames handled"
 
 
 def growth(multiples: tuple[int, ...] = MULTIPLES, symbols: int = 3, passes: int = 3) -> Iterator[Row]:
-    """The first minute of a simulated market, the first two, and so on: `handle` of all of it; a sample is a pass."""
+    """The first minute of a simulated market, the first two, and so on: `handle` of all of it; a sample is a block."""
     whole = simulated("binance_usdm", symbols, max(multiples))
     begin_ns = whole.messages[0][0]
     for multiple in multiples:
@@ -34,17 +35,18 @@ def _handled(material: Material, passes: int) -> Iterator[Row]:
     agreed = Agreed(f"{FRAMES}, {material.on}")
 
     def work() -> list[int]:
-        conveyor = Conveyor()
+        conveyor, spent = Conveyor(), []
         conveyor.handle(epoch[0])
-        begun = now_ns()
         for batch in batches:
+            begun = now_ns()
             conveyor.handle(batch)
-        spent = now_ns() - begun
+            spent.append(now_ns() - begun)
         agreed.add(conveyor.chain)
-        return [spent]
+        return spent
 
     (taken,) = in_turn(passes, work)
+    per_block = np.array([max(1, sum(record.kind == FRAME for record in iterate(batch))) for batch in batches])
     yield row(
-        FRAMES, material.on, count, "ns/frame", np.array(taken).ravel() / count,
-        rate=count / median_total(taken) * 1e3, rate_unit="M frames/s", digest=agreed.digest,
+        FRAMES, material.on, count, "ns/frame", flat(taken, per_block), rate=count / median_total(taken) * 1e3,
+        rate_unit="M frames/s", digest=agreed.digest,
     )  # fmt: skip

@@ -51,22 +51,22 @@ def pictures(rows: Sequence[dict[str, Any]]) -> list[Picture]:
                 found.append((float(symbols[1]), take(one)))
         return sorted(found)
 
-    def per_event(one: dict[str, Any]) -> float:
-        return 1e3 / float(one["rate"])
+    def median(one: dict[str, Any]) -> float:
+        return float(one["p50"])
 
-    frames = sorted((float(one["count"]), float(one["rate"])) for one in rows if one["what"] == FRAMES)
+    frames = [one for one in rows if one["what"] == FRAMES]
     made = [
         Picture("closes.svg", "A minute closes: all stages, against symbols", "symbols", "ms a close", [
             Line("p99", against_symbols("close: all stages", lambda one: float(one["p99"]))),
-            Line("p50", against_symbols("close: all stages", lambda one: float(one["p50"]))),
+            Line("p50", against_symbols("close: all stages", median)),
         ]),
-        Picture("folds.svg", "Ticks to bars, against symbols", "symbols", "ns an event, median pass", [
-            Line("folds and rows", against_symbols("bars: folds and rows", per_event)),
-            Line("folds", against_symbols("bars: folds", per_event)),
-            Line("bare kernel", against_symbols("bare kernel, 24 accumulators", per_event)),
+        Picture("folds.svg", "Ticks to accumulators, against symbols", "symbols", "ns an event, median part", [
+            Line("folds", against_symbols("bars: folds", median)),
+            Line("bare kernel", against_symbols("bare kernel, 24 accumulators", median)),
         ]),
-        Picture("frames.svg", "Frames through the conveyor, against their number", "frames", "M frames/s", [
-            Line("handle", frames),
+        Picture("frames.svg", "Frames through the conveyor, against their number", "frames", "ns a frame", [
+            Line("median pass", sorted((float(one["count"]), 1e3 / float(one["rate"])) for one in frames)),
+            Line("median block", sorted((float(one["count"]), median(one)) for one in frames)),
         ]),
     ]  # fmt: skip
     return [picture for picture in made if all(len(line.points) > 1 for line in picture.lines)]
