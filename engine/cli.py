@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from engine.commands import bench, config, data, demo, describe, recording, replay, terminal, version
+from engine.commands import bench, config, data, demo, describe, prove, recording, replay, terminal, version
 
 VERBS: tuple[click.Command, ...] = (
     demo.demo,
@@ -13,6 +13,7 @@ VERBS: tuple[click.Command, ...] = (
     replay.replay,
     data.verify,
     data.diff,
+    prove.prove,
     data.sql,
     data.export,
     data.store,

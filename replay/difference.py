@@ -17,7 +17,8 @@ from engine.core.errors import ConveyorError
 from engine.core.minutes import MS_PER_MINUTE, label
 from engine.io.columns import ARROW_SCHEMA, STAGE_OF
 from engine.io.database import StoreUnavailableError, first_line
-from engine.io.session_reader import DigestLine, SessionReader
+from engine.io.digest_line import DigestLine
+from engine.io.session_reader import SessionReader
 
 ROWS_AT_ONCE = 20_000
 _KEY = ("venue", "symbol", "exchange_ts", "rev", "link")

@@ -14,8 +14,8 @@ from engine.core.errors import ConveyorError
 from engine.core.records import RecordBatch
 from engine.io.columns import digests_to_arrow, rows_to_arrow
 from engine.io.database import StoreUnavailableError, first_line
-from engine.io.session import digest_line
-from engine.io.session_reader import DigestLine, SessionReader
+from engine.io.digest_line import DigestLine, digest_line
+from engine.io.session_reader import SessionReader
 from engine.io.tables import ddl
 from replay.difference import ROWS_AT_ONCE, Difference, digest_difference, explain, row_difference, stored_rows
 

@@ -11,6 +11,7 @@ import ctypes
 from typing import Any
 
 import numba
+import numpy as np
 
 WORD_BITS = 64
 ALL_BITS = -1
@@ -57,10 +58,10 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return _mask(address, lambda byte: chr(byte).isascii() and (chr(byte).isalnum() or byte == 95))
 
     def shift_right(word: int, bits: int) -> int:
-        return _signed(_unsigned(word) >> bits) if bits < WORD_BITS else 0
+        return _signed(_unsigned(word) >> int(bits)) if bits < WORD_BITS else 0
 
     def shift_left(word: int, bits: int) -> int:
-        return _signed(_unsigned(word) << bits) if bits < WORD_BITS else 0
+        return _signed(_unsigned(word) << int(bits)) if bits < WORD_BITS else 0
 
     def lowest_bit(word: int) -> int:
         word = _unsigned(word)
@@ -69,8 +70,9 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     def highest_bit(word: int) -> int:
         return _unsigned(word).bit_length() - 1
 
-    def mix(word: int, other: int) -> int:
-        return _signed(_unsigned(_unsigned(word) ^ _unsigned(other)) * 0x9E3779B97F4A7C15)
+    def mix(word: int, other: int) -> Any:
+        # A number of numpy's, so that sums of such words wrap around as they do in a compiled kernel.
+        return np.int64(_signed(_unsigned(_unsigned(word) ^ _unsigned(other)) * 0x9E3779B97F4A7C15))
 
     def eight_digits(word: int) -> int:
         value = 0

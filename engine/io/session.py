@@ -12,8 +12,9 @@ import orjson
 
 from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
 from engine.core.errors import ConfigError, ConveyorError, InvariantError
-from engine.core.minutes import close_ms, label
+from engine.core.minutes import label
 from engine.core.schema import Status
+from engine.io.digest_line import digest_line
 from engine.io.disk import OS_DISK, Disk
 from engine.io.manifest import JournalReference, instant, journal_reference, provenance
 from engine.io.outputs import LineFile, write_whole
@@ -25,22 +26,6 @@ _OWN_FILES = (DIGESTS, EVENTS, STORE, f"{STORE}.wal", MANIFEST)  # the manifest 
 
 class SessionIncompleteError(ConveyorError):
     """Something that belongs into the session folder could not be written."""
-
-
-def digest_line(minute: MinuteRows) -> dict[str, Any]:
-    """One line of digests.jsonl."""
-    found = minute.rows["dq_status"]
-    return {
-        "link": minute.link,
-        "venue": minute.venue,
-        "exchange_ts": close_ms(minute.minute),
-        "rev": minute.revision,
-        "symbols": len(minute.symbols),
-        "status": {status.name.lower(): int((found == status).sum()) for status in Status},
-        "cause_seq": minute.cause_seq,
-        "stages": minute.digests,
-        "chain": minute.chain,
-    }
 
 
 class SessionWriter:

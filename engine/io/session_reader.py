@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import orjson
 import pyarrow as pa
 
 from engine.core.errors import ConfigError
-from engine.core.minutes import MS_PER_MINUTE, label
 from engine.io.database import StoreUnavailableError, connect, first_line, unavailable
+from engine.io.digest_line import DigestLine
 from engine.io.disk import FILE_MODE, OS_DISK
 from engine.io.manifest import FORMAT_VERSION, JournalReference, find_journal
 from engine.io.session import DIGESTS, MANIFEST, STORE
@@ -30,26 +29,6 @@ _ORDER = {
 
 class QueryError(ConfigError):
     """DuckDB does not accept a query; its own words."""
-
-
-@dataclass(frozen=True, slots=True)
-class DigestLine:
-    """One line of digests.jsonl. symbols, status: rows of the link, in all and by status."""
-
-    link: int
-    venue: str
-    exchange_ts: int
-    rev: int
-    symbols: int
-    status: dict[str, int]
-    cause_seq: int
-    stages: dict[str, str]
-    chain: str
-
-    @property
-    def label(self) -> str:
-        """The close of the minute for people."""
-        return label(self.exchange_ts // MS_PER_MINUTE - 1)
 
 
 class SessionReader:
