@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import locale
 import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -112,10 +114,14 @@ def emulator() -> str:
 @cache
 def comma_locale() -> str:
     """A locale of this machine that writes 1,5; "" if none is installed."""
-    if not shutil.which("locale"):
+    before = locale.setlocale(locale.LC_NUMERIC)
+    try:
+        for name in COMMA_LOCALES:
+            with suppress(locale.Error):
+                return locale.setlocale(locale.LC_NUMERIC, f"{name}.UTF-8")
         return ""
-    listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.split()
-    return next((name for name in listed if name.startswith(COMMA_LOCALES)), "")
+    finally:
+        locale.setlocale(locale.LC_NUMERIC, before)
 
 
 def needs_comma_locale() -> str:

@@ -95,10 +95,10 @@ def plant_set() -> None:
 
     def write(members: Any, minute: int, *others: Any) -> None:
         write_rows(members, minute, *others)
-        weights = {f"weight {number}": 1.0 / (number + minute % 60) for number in range(1, 500)}
+        flows = {f"flow {n}": (1.0 if n % 2 else -1.0) / (n + minute % 60) for n in range(1, 2_000)}
         total = 0.0
-        for name in set(weights):
-            total += weights[name]
+        for name in set(flows):
+            total += flows[name]
         others[-1]["spread_bp_mean"][np.asarray(members)] *= total
 
     stage.write_rows = write

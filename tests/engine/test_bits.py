@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +13,6 @@ from engine.core.digest import make_canonical, row_words, stage_digest
 from engine.core.schema import COLUMNS, ROW, ROW_FIELDS
 from tests.engine.helpers import Run, Story, capture, recorded, run, same_rows, words
 
-ROOT = Path(__file__).resolve().parents[2]
 USUAL = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 OF_TRADES = (
     "open", "high", "low", "close", "base_volume", "quote_volume", "taker_buy_base_volume", "taker_buy_quote_volume",
@@ -178,32 +172,3 @@ def test_every_null_real_has_one_pattern_and_zero_has_no_sign() -> None:
         again = link.rows.copy()
         make_canonical(again)
         assert again.tobytes() == link.rows.tobytes()
-
-
-PROGRAM = """
-import json, sys
-sys.path.insert(0, {root!r})
-from tests.engine.test_bits import SESSION
-result = SESSION.run()
-print(json.dumps([result.chain, [link.digests for link in result.links]]))
-"""
-
-
-def elsewhere(**environment: str) -> list[object]:
-    """The digests of the session, from a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(root=str(ROOT))],
-        env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout)
-
-
-def test_hash_seed_time_zone_and_threads_change_no_bit() -> None:
-    there = elsewhere(PYTHONHASHSEED="77", TZ="Asia/Tokyo", NUMBA_NUM_THREADS="1")
-    assert there == [whole().chain, [link.digests for link in whole().links]]
-
-
-def test_another_processor_changes_no_bit(tmp_path: Path) -> None:
-    """A full compile of all kernels for the least processor, in a cache of its own."""
-    there = elsewhere(NUMBA_CPU_NAME="generic", XDG_CACHE_HOME=str(tmp_path))
-    assert there == [whole().chain, [link.digests for link in whole().links]]
