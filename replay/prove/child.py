@@ -30,8 +30,8 @@ class Job:
     """What a child does.
 
     journals: folders, in the order of the answers. records: of one batch; 0 for the journal's own blocks, or
-    WHOLE_SEGMENTS. restart_links: save the state and go on from the copy whenever so many links came since; 0 for
-    never. collector: garbage collection on. speak_locale: adopt LC_ALL, as a program that prints for people does.
+    WHOLE_SEGMENTS. restart_links: save the state at every link, and go on from the copy whenever so many came since; 0
+    for never. collector: garbage collection on. speak_locale: adopt LC_ALL, as a program that prints for people does.
     records_max: end a journal after so many; 0 for all of it. plant: name of a fault of replay.prove.plants.
     link: tell the rows of this link of the only journal, and no digests. compile_only: fill the kernel cache and end.
     """
@@ -62,9 +62,11 @@ def main(job: Job) -> None:
 
         PLANTS[job.plant].plant()  # before anything imports a stage
     if job.compile_only:
+        from engine.core.kernel import is_warm
         from engine.warm import warm
 
-        warm()
+        if not is_warm():
+            warm()
         return
     if job.link < 0:
         from replay.prove.facts import facts
@@ -107,13 +109,18 @@ def replayed(job: Job, journal: Path) -> Iterator[tuple[int, list[Any]]]:
 
     conveyor = Conveyor()
     accept_records(conveyor)
-    saved_link = 0
+    taken_link = restored_link = 0
+    room = None
     records = job.records or min(job.records_max, 1000)  # a limit is reached to the record only in small batches
     for batch in cut(JournalReader(journal).batches(), records):
         yield records_in(batch), conveyor.handle(batch)
-        if job.restart_links and conveyor.link - saved_link >= job.restart_links:
-            saved_link = conveyor.link
-            conveyor = snapshot.restore(snapshot.decode(snapshot.encode(snapshot.take(conveyor))))
+        if job.restart_links and conveyor.link > taken_link:
+            # As in a run: one room for all snapshots, so that what changed since the last one is told apart.
+            room = room or snapshot.Room(conveyor)
+            taken, taken_link = snapshot.take(conveyor, room), conveyor.link
+            if conveyor.link - restored_link >= job.restart_links:
+                conveyor = snapshot.restore(snapshot.decode(snapshot.encode(taken)))
+                restored_link, room = conveyor.link, None
 
 
 def cut(blocks: Iterable[RecordBatch], records: int) -> Iterator[RecordBatch]:

@@ -10,28 +10,15 @@ import shutil
 import time
 from pathlib import Path
 
-from engine.core.kernel import SOURCE_DIGEST, is_warm
+from engine.core.kernel import SOURCE_DIGEST
 from replay.prove.environments import Kernels
 
 DAY_S = 86_400
-COMPILED = "compiled"  # a file that stands in a folder when every kernel is in it
 
 
 def folder_of(kernels: Kernels) -> Path | None:
     """XDG_CACHE_HOME of whoever uses these kernels; None for the user's own."""
     return _root() / SOURCE_DIGEST[:16] / kernels.name if kernels.name else None
-
-
-def is_compiled(kernels: Kernels) -> bool:
-    folder = folder_of(kernels)
-    return is_warm() if folder is None else (folder / COMPILED).exists()
-
-
-def mark_compiled(kernels: Kernels) -> None:
-    folder = folder_of(kernels)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / COMPILED).touch()
 
 
 def remove_old() -> None:

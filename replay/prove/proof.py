@@ -26,7 +26,7 @@ from engine.io.digest_line import DigestLine
 from replay.difference import Difference, digest_difference, explain
 from replay.prove.child import Job
 from replay.prove.environments import BASE, Environment
-from replay.prove.kernel_caches import folder_of, is_compiled, mark_compiled
+from replay.prove.kernel_caches import folder_of
 from replay.prove.material import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ class Proof:
         outcomes: list[Outcome] = []
         pool = ThreadPoolExecutor(AT_A_TIME)
         try:
-            self._compile(pool)
+            self._compile()
             works = [(environment, pool.submit(self._replay, environment)) for environment in self.environments]
             for environment, work in works:
                 outcome = self._judge(environment, work)
@@ -128,22 +128,17 @@ class Proof:
     def _length(outcome: Outcome) -> str:
         return f", {outcome.reason}" if outcome.reason else f", {outcome.seconds:.1f} s"
 
-    def _compile(self, pool: ThreadPoolExecutor) -> None:
+    def _compile(self) -> None:
         """Fill the kernel caches first: two environments must not compile the same, and no emulated one at all."""
-        wanted: dict[str, Environment] = {}
-        for environment in self.environments:
-            kernels = environment.kernels
-            if kernels.kept and not environment.missing() and not is_compiled(kernels):
-                wanted.setdefault(kernels.name, environment)
-        if wanted:
-            names = ", ".join(name or "this processor" for name in wanted)
-            self.note(f"compiling kernels for {names}: half a minute each, {AT_A_TIME} at a time")
-        for work in [pool.submit(self._compile_one, environment) for environment in wanted.values()]:
-            work.result()
-
-    def _compile_one(self, environment: Environment) -> None:
-        self._child(replace(environment, prefix=(), variables={}, options=()), Job(compile_only=True))
-        mark_compiled(environment.kernels)
+        wanted = {
+            environment.kernels.name: environment
+            for environment in self.environments
+            if environment.kernels.kept and not environment.missing()
+        }
+        for name, environment in wanted.items():
+            self.note(f"kernels for {name or 'this machine'}: half a minute if they have to be compiled")
+            native = replace(environment, prefix=(), variables={}, options=())
+            self._child(native, Job(compile_only=True))  # which takes two processes
 
     def _replay(self, environment: Environment) -> tuple[float, dict[str, str], list[Replayed]]:
         """(seconds, facts, what each journal gave); raises ChildError."""
