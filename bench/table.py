@@ -1,13 +1,17 @@
 """The table of the README: what is promised, the floor, the aim, and where among the rows of the bench it is read.
 
 Nothing is measured here: `read` finds the rows and says met, short, or why there is no figure.
+`python -m bench.table RESULTS.json` prints what `conveyor bench --json` found as `conveyor bench --markdown` would.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.harness import Row
@@ -170,9 +174,36 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', ' ') for cell in line)} |" for line in lines)
 
 
+def jitter_told(rows: Iterable[Row]) -> list[str]:
+    """How much of the machine was taken away while it was measured."""
+    return [
+        f"{row.what}: {figure(row.rate)} {row.rate_unit}, at once up to {figure(row.max)} us"
+        for row in rows
+        if row.what.startswith("jitter")
+    ]
+
+
+def report(machine: Mapping[str, str], rows: Sequence[Row], lines: Iterable[Line]) -> str:
+    """Machine, jitter and table in Markdown, for bench/README.md."""
+    told = ", ".join(f"{name} {value}" for name, value in machine.items())
+    return f"{told}.\n{'; '.join(jitter_told(rows))}.\n\n{markdown(HEADINGS, map(cells, lines))}"
+
+
 def figure(value: float | None) -> str:
     """Three significant digits, no exponent: 0.0123, 1.23, 123, 12,300; nothing for None."""
     if value is None:
         return ""
     text = f"{float(f'{value:.3g}'):,.6f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def main(results: str) -> None:
+    found = json.loads(Path(results).read_text(encoding="utf-8"))
+    rows = [Row(**row) for row in found["rows"]]
+    print(report(found["machine"], rows, [Line(**line) for line in found["table"]]))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -121,15 +121,11 @@ def _print(lines: list[Line], rows: list[Row], described: dict[str, str], markdo
     """The table, and how much of the machine was taken away while it was measured."""
     from bench import table
 
-    told = ", ".join(f"{name} {value}" for name, value in described.items())
-    jitter = [f"{row.what}: {table.figure(row.rate)} {row.rate_unit}, at once up to {table.figure(row.max)} us"
-              for row in rows if row.what.startswith("jitter")]  # fmt: skip
     if markdown:
-        click.echo(f"{told}.\n{'; '.join(jitter)}.\n")
-        click.echo(table.markdown(table.HEADINGS, map(table.cells, lines)))
+        click.echo(table.report(described, rows, lines))
         return
     terminal.table(table.HEADINGS, map(table.cells, lines), title=f"{described['cpu']}, {described['at']}")
-    for line in jitter:
+    for line in table.jitter_told(rows):
         terminal.note(line)
 
 

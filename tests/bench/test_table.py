@@ -99,6 +99,15 @@ def test_the_verb_prints_the_table_and_the_jitter_beside_it(monkeypatch):
     assert [line["verdict"] for line in found["table"] if line["on"]] == ["aim"]
 
 
+def test_a_saved_run_prints_the_same_markdown(monkeypatch, tmp_path, capsys):
+    rows = [made("close: all stages", "synthetic 50 symbols", [0.1]), harness.jitter("before", 0.01)]
+    monkeypatch.setattr(harness, "machine", lambda: {"cpu": "x", "at": "now"})
+    printed = run(monkeypatch, "--markdown", rows=rows).stdout
+    (tmp_path / "results.json").write_text(run(monkeypatch, "--json", rows=rows).stdout)
+    table.main(str(tmp_path / "results.json"))
+    assert capsys.readouterr().out == printed
+
+
 def test_a_peer_that_cannot_be_had_is_told_and_ends_nothing(monkeypatch):
     shown = run(monkeypatch, "--against", "nautilus", "--json", fails=PeerUnavailableError("nautilus", "no network"))
     assert shown.exit_code == 0
