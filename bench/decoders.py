@@ -11,6 +11,7 @@ import orjson
 from bench.harness import Agreed, Row, clocked, digest_of, flat, in_turn, median_total, now_ns, row
 from bench.material import FRAME, Material, blocks_of, channel_of, records_of, sized
 from config.schema import Core
+from engine import conveyor as door
 from engine.conveyor import Conveyor
 from engine.core.records import Record, RecordBatch, RecordKind, iterate
 from engine.tape import stage as tape
@@ -164,11 +165,13 @@ def whole(material: Material, passes: int = 5) -> Iterator[Row]:
         clocked(Conveyor, "_attend") as closing,
         clocked(Conveyor, "_begin") as beginning,
         clocked(Conveyor, "_obey") as obeying,
+        clocked(door, "apply_snapshot") as beginning_books,
     ):
         spent = ours()
     parts = (
         ("tape", reading), ("tape, slow path", slowly), ("bars: folds", folding), ("closes", closing),
-        ("first record: memory and templates", beginning), ("control records, book snapshots", obeying),
+        ("first record: memory and templates", beginning), ("control records", obeying),
+        ("book snapshots applied", beginning_books),
     )  # fmt: skip
     for name, samples in parts:
         if not samples:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from config.schema import Core
-from engine.bars import context as bars_context
 from engine.bars import stage as bars
 from engine.core.candle import VenueCandle
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
@@ -36,11 +35,21 @@ from engine.quality import stage as quality
 from engine.quality.candles import differences
 from engine.tape import control, slow
 from engine.tape import stage as tape
-from engine.tape.message import Candle, Context, MalformedError, mantissa
+from engine.tape.answers import apply_snapshot
+from engine.tape.apply import BOOK_BROKEN
+from engine.tape.message import Candle, MalformedError
 from engine.tape.slow import venue_candle
 from engine.tape.template import compile_dialects
 from engine.tape.venues import VENUES
-from engine.tape.watermark import CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, END_GRACE, LOWER, REVISE, adapt_lateness
+from engine.tape.watermark import (
+    CLOSE_BY_EVENT,
+    CLOSE_BY_TIMEOUT,
+    END_GRACE,
+    LOWER,
+    REVISE,
+    adapt_lateness,
+    clock_offset,
+)
 
 STAGES = ("tape", "bars", "quality")  # read downwards: digests, bench rows and replay's comparison points come from it
 
@@ -69,8 +78,10 @@ class Conveyor:
                 return effects
             record, position = decode_at(batch.buffer, position)
             self._begin(record)
+        in_hand = False
         while True:
-            position, stop, detail = tape.read(self._tape, batch.buffer, position, batch.end)
+            position, stop, detail = tape.read(self._tape, batch.buffer, position, batch.end, in_hand)
+            in_hand = False
             self._fold()
             if stop == tape.END:
                 return effects
@@ -80,10 +91,18 @@ class Conveyor:
                 self._hear_again(detail, effects)
             elif stop == tape.BOOK:
                 self._ask_for_books(effects)
-            elif stop in (tape.CONTROL, tape.STRANGE):
+            elif stop == tape.SNAPSHOT:
+                if apply_snapshot(self._tape, detail, int(self._tape.clock[CLOCK_RECV])) == BOOK_BROKEN:
+                    self._ask_for_books(effects)
+            elif stop == tape.CONTROL:
                 record, position = decode_at(batch.buffer, position)
-                self._obey(record, effects) if stop == tape.CONTROL else self._read_slowly(record, effects)
-                self._fold()
+                self._obey(record, effects)
+            elif stop == tape.STRANGE:
+                record, _ = decode_at(batch.buffer, position)
+                self._read_slowly(record, effects)
+                in_hand = True
+            elif stop == tape.STRAY:
+                self._tell("unknown_connection", effects, connection=detail)
 
     def _begin(self, record: Record) -> None:
         if record.kind != RecordKind.CONFIG:
@@ -97,8 +116,7 @@ class Conveyor:
     def configure(self, core: Core) -> None:
         """Begin with an epoch, or change to one: limits are for the life of a session, everything else may change."""
         if self.state is None:
-            dialects = [(d.head, [channel.name for channel in d.channels], d.templates) for d in VENUES]
-            self.state = EngineState(core.limits, compile_dialects(dialects))
+            self.state = EngineState(core.limits, compile_dialects([(d.head, d.names, d.templates) for d in VENUES]))
         elif core.limits != self.core.limits:
             raise ConfigError(
                 "core.limits changed inside a session; limits are fixed when it starts: begin a new session"
@@ -143,40 +161,17 @@ class Conveyor:
             effects.append(Event(record.seq, record.recv_ns, kind, "", symbol, detail))
             return
         dialect = VENUES[self._tape.venues[venue]["dialect"]]
-        found, context, broke = slow.read_answer(self._tape, self.registry, record, dialect, request, symbol, body)
+        found, broke = slow.read_answer(self._tape, self.registry, record, dialect, request, symbol, body)
         effects += found
-        self._add_context(context, record, effects)
         if broke:
             self._ask_for_books(effects)
 
     def _read_slowly(self, record: Record, effects: list[Effect]) -> None:
-        found, context, broke = slow.read_frame(self._tape, self.registry, record)
+        """A frame that no template fits: afterwards it is in hand, decoded, and the tape applies it."""
+        found, candles = slow.read_frame(self._tape, self.registry, record)
         effects += found
-        self._add_context(context, record, effects)
-        if broke:
-            self._ask_for_books(effects)
-
-    def _add_context(self, messages: list[tuple[int, int, Any]], record: Record, effects: list[Effect]) -> None:
-        """Slow numbers, forced orders and candles; a time that lies in the future of their receipt is not believed."""
-        for symbol, recv_ns, message in messages:
-            venue = int(self._tape.symbols[symbol]["venue"])
-            if isinstance(message, Candle):
-                self._take_candle(symbol, message, record, effects)
-                continue
-            offset = self._offset_ns(venue)
-            heard_ns = recv_ns if offset == NULL else recv_ns - offset
-            time_ns = heard_ns if message.event_ms is None else min(message.event_ms * NS_PER_MS, heard_ns)
-            open_minute = max(int(self._tape.venues[venue]["open_minute"]), 0)
-            if isinstance(message, Context):
-                bars_context.add_context(self._bars, symbol, open_minute, time_ns, message)
-                continue
-            try:
-                quantity = mantissa(message.quantity, int(self._tape.symbols[symbol]["quantity_decimals"]))
-            except MalformedError as error:
-                detail = {"connection": record.source, "reason": error.reason}
-                effects.append(Event(record.seq, recv_ns, "malformed_frame", "", message.symbol, detail))
-                continue
-            bars_context.add_liquidation(self._bars, symbol, open_minute, time_ns, message.taker_buy, quantity)
+        for symbol, candle in candles:
+            self._take_candle(symbol, candle, record, effects)
 
     def _fold(self) -> None:
         belt, sums = self._tape, self._bars
@@ -195,6 +190,11 @@ class Conveyor:
             detail = {"last_id": int(self._tape.books[s]["last_id"])}
             effects.append(Event(seq, now_ns, "book_gap", instrument.venue, instrument.symbol, detail))
             effects.append(SnapshotNeeded(seq, instrument.venue, instrument.symbol, "book gap"))
+
+    def _tell(self, kind: str, effects: list[Effect], **detail: Any) -> None:
+        """An event at the newest record, of no venue or symbol."""
+        clock = self._tape.clock
+        effects.append(Event(int(clock[CLOCK_SEQ]), int(clock[CLOCK_RECV]), kind, "", "", detail))
 
     # ---- minutes ----
 
@@ -414,11 +414,4 @@ class Conveyor:
 
     def _offset_ns(self, venue: int) -> int:
         """Clock offset of a venue: the least of its live connections, else what it was when the last minute closed."""
-        least = NULL
-        for connection in self._tape.connections[self._tape.connections["venue"] == venue]:
-            if connection["live"]:
-                for name in ("offset_now_ns", "offset_before_ns"):
-                    offset = int(connection[name])
-                    if offset != NULL and (least == NULL or offset < least):
-                        least = offset
-        return least if least != NULL else int(self._tape.venues[venue]["closed_skew_ns"])
+        return int(clock_offset(self._tape.venues, self._tape.connections, venue))

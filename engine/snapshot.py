@@ -30,11 +30,13 @@ from engine.tape.levels import copy_levels
 STATIC = {"operations", "programs", "heads", "channels", "settings"}  # made anew from the configuration and the venues
 EMPTY = {
     "frame",
+    "reals",
     "fresh",
     "level_price",
     "level_quantity",
     "trade_ticks",
     "quote_ticks",
+    "context_ticks",
 }  # hold nothing between batches
 CHANGED = {"history", "tape.seen_ids"}  # most of it is as it was at the last snapshot
 LEVELS_USUAL = 1_024  # a side of a book, for the memory that is touched in advance

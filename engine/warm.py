@@ -62,6 +62,8 @@ def _story() -> Iterator[tuple[int, int, int, bytes]]:
     yield stream("trade", trade % 1, 5)
     yield stream("trade", trade.replace(b",", b", ") % 2, 6)  # a space: the slow path
     yield stream("markPrice", b'{"e":"markPriceUpdate","E":TIME,"s":"WARMUSDT","p":"1.0","i":"1.0","r":"0","T":0}', 7)
+    yield 8, RecordKind.REST, 1, b'openInterest WARMUSDT\n{"openInterest":"1","time":%d}' % BEGIN_MS
+    yield 9, RecordKind.FRAME, 1, b"no frame"  # its minute is marked
     yield stream("bookTicker", quote, MS_PER_MINUTE + 700)
     late = stream("trade", trade % 3, MS_PER_MINUTE - 1)
     yield MS_PER_MINUTE + 800, *late[1:]

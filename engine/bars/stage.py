@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.bars.context import fold_contexts
 from engine.bars.depths import close_depths, fold_depths
 from engine.bars.quotes import close_quotes, fold_quotes
 from engine.bars.rows import rewrite_trades, write_rows
@@ -21,6 +22,7 @@ def fold(tape: Tape, bars: Bars) -> None:
     fold_trades(tape.clock, tape.trade_ticks, tape.symbols, tape.venues, tape.marks, bars.trade_sums, bars.ledger)
     fold_quotes(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.quote_sums, bars.quote_now)
     fold_depths(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.depth_sums, bars.depth_now)
+    fold_contexts(tape.clock, tape.context_ticks, tape.symbols, tape.venues, bars.context_sums)
 
 
 def seal(bars: Bars, members: np.ndarray, minute: int) -> None:

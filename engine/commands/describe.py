@@ -48,7 +48,7 @@ def _state(limits: Any) -> Described:
     from engine.tape.template import compile_dialects
     from engine.tape.venues import VENUES
 
-    dialects = [(d.head, [channel.name for channel in d.channels], d.templates) for d in VENUES]
+    dialects = [(d.head, d.names, d.templates) for d in VENUES]
     arrays = EngineState(limits, compile_dialects(dialects)).arrays()
     rows = [[name, "x".join(map(str, a.shape)), a.dtype.itemsize, a.nbytes, _fields(a)] for name, a in arrays.items()]
     total = sum(array.nbytes for array in arrays.values())

@@ -141,6 +141,17 @@ QUOTE_TICK = _layout("quote tick", """
     ask20             quantity of the best 20 asks
 """)  # fmt: skip
 
+CONTEXT_TICK = _layout("context tick", """
+    symbol            index of its symbol
+    time_ns           event time, but never later than it was heard; corrected receive time where the venue gives none
+    ~interest         open interest; NaN: not said
+    ~mark             mark price; NaN: not said
+    ~index            index price; NaN: not said
+    ~funding          funding rate; NaN: not said
+    forced            0 no forced order, 1 a forced sell, 2 a forced buy
+    quantity          its filled quantity, mantissa at quantity_decimals
+""")  # fmt: skip
+
 TRADE_SUM = _layout("trade sums", """
     minute            minute this slot holds; -1: clean
     messages          trade messages in the bar
@@ -293,11 +304,11 @@ ROUTE = _layout("route", f"""
 
 # Places in Tape.clock: receive time of the newest TICK (-1 before), seq of the newest record, trade and quote ticks
 # that wait for the bar stage, pending diffs and their levels, late-ledger lines, 1 if the newest record was a TICK,
-# its receive time.
+# its receive time, context ticks that wait for the bar stage.
 (
     CLOCK_NOW, CLOCK_SEQ, CLOCK_TRADES, CLOCK_QUOTES, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_LEDGER, CLOCK_TICKED,
-    CLOCK_RECV,
-) = range(9)  # fmt: skip
+    CLOCK_RECV, CLOCK_CONTEXTS,
+) = range(10)  # fmt: skip
 LEDGER_LINES = 1024
 
 # Places in Tape.settings: the configuration epoch as nanoseconds.

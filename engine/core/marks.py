@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.kernel import inlined
+from engine.core.kernel import inlined, kernel
 
 
 @inlined
@@ -14,6 +14,12 @@ def set_mark(marks, symbol, minute, reason):
         mark.reasons = 0
     if mark.minute == minute:
         mark.reasons |= reason
+
+
+@kernel
+def add_mark(marks, symbol, minute, reason):
+    """`set_mark` for whoever is no kernel: an inlined helper called from Python would be compiled at every start."""
+    set_mark(marks, symbol, minute, reason)
 
 
 @inlined

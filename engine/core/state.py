@@ -13,6 +13,7 @@ from engine.core.layouts import (
     CONNECTION,
     CONTEXT_NOW,
     CONTEXT_SUM,
+    CONTEXT_TICK,
     DEPTH_NOW,
     DEPTH_SUM,
     LEDGER,
@@ -60,11 +61,13 @@ class Tape(NamedTuple):
     heads: np.ndarray  # (dialects, 4) int64: what stands before a stream's name: word, word, mask of the second, bytes
     channels: np.ndarray  # (dialects, channels, 3) int64: frame kind, first program, one past the last
     frame: np.ndarray  # (FRAME_SLOTS,) int64: the scalars of the frame in hand
+    reals: np.ndarray  # (FRAME_SLOTS,) float64: the same memory
     fresh: np.ndarray  # TRADE_TICK (levels_per_frame,): the trades of the frame in hand
     level_price: np.ndarray  # (2, levels_per_frame) int64: its levels
     level_quantity: np.ndarray  # (2, levels_per_frame) int64
     trade_ticks: np.ndarray  # TRADE_TICK (ticks,)
     quote_ticks: np.ndarray  # QUOTE_TICK (ticks,)
+    context_ticks: np.ndarray  # CONTEXT_TICK (ticks,)
 
 
 class Bars(NamedTuple):
@@ -97,8 +100,9 @@ class EngineState:
         """limits: config.schema.Limits; programs: operations, programs and channels of every dialect."""
         symbols, ticks, levels = limits.symbols_max, limits.ticks_per_batch, limits.levels_per_frame
         window = limits.book_window_ticks
-        routes = 1 << (64 * symbols).bit_length()  # at most 28 names a symbol: it never fills
+        routes = 1 << (64 * symbols).bit_length()  # at most 40 names a symbol: it never fills
         zeros = np.zeros
+        frame = zeros(FRAME_SLOTS, np.int64)
         self.tape = Tape(
             clock=zeros(16, np.int64),
             settings=zeros(8, np.int64),
@@ -118,12 +122,14 @@ class EngineState:
             pending_price=zeros((1, limits.pending_levels), np.int64),
             pending_quantity=zeros((1, limits.pending_levels), np.int64),
             routes=zeros(routes, ROUTE),
-            frame=zeros(FRAME_SLOTS, np.int64),
+            frame=frame,
+            reals=frame.view(np.float64),
             fresh=zeros(min(levels, ticks), TRADE_TICK),
             level_price=zeros((2, levels), np.int64),
             level_quantity=zeros((2, levels), np.int64),
             trade_ticks=zeros(ticks, TRADE_TICK),
             quote_ticks=zeros(ticks, QUOTE_TICK),
+            context_ticks=zeros(ticks, CONTEXT_TICK),
             **programs,
         )
         self.bars = Bars(

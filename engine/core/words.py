@@ -16,7 +16,7 @@ import numpy as np
 WORD_BITS = 64
 ALL_BITS = -1
 ASCII_ZEROS = 0x3030303030303030
-QUOTE, COMMA, DOT, ZERO, CLOSE_LIST = 34, 44, 46, 48, 93
+NEW_LINE, QUOTE, COMMA, MINUS, DOT, ZERO, CLOSE_LIST = 10, 34, 44, 45, 46, 48, 93
 
 
 def _signed(value: int) -> int:
@@ -55,7 +55,10 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return _mask(address, lambda byte: byte == QUOTE)
 
     def plain_mask(address: int) -> int:
-        return _mask(address, lambda byte: chr(byte).isascii() and (chr(byte).isalnum() or byte == 95))
+        return _mask(address, lambda byte: chr(byte).isascii() and (chr(byte).isalnum() or byte in b"_-."))
+
+    def line_mask(address: int) -> int:
+        return _mask(address, lambda byte: byte == NEW_LINE)
 
     def shift_right(word: int, bits: int) -> int:
         return _signed(_unsigned(word) >> int(bits)) if bits < WORD_BITS else 0
@@ -136,7 +139,8 @@ else:
     def _is_plain(builder: Any, value: Any, splat: Any) -> Any:
         letter = _between(builder, builder.or_(value, splat(0x20)), splat, ord("a"), 26)
         other = builder.or_(_between(builder, value, splat, ZERO, 10), builder.icmp_unsigned("==", value, splat(95)))
-        return builder.or_(letter, other)
+        sign_or_dot = _between(builder, value, splat, MINUS, 2)  # neighbours
+        return builder.or_(builder.or_(letter, other), sign_or_dot)
 
     def _emit_eight_digits(builder: Any, word: Any) -> Any:
         # Pairs, then fours, then eight: each step weighs the earlier (lower) half and adds the later one.
@@ -157,6 +161,7 @@ else:
     digit_mask = _byte_mask(lambda builder, value, splat: _between(builder, value, splat, ZERO, 10))
     quote_mask = _byte_mask(lambda builder, value, splat: builder.icmp_unsigned("==", value, splat(QUOTE)))
     plain_mask = _byte_mask(_is_plain)
+    line_mask = _byte_mask(lambda builder, value, splat: builder.icmp_unsigned("==", value, splat(NEW_LINE)))
     shift_right = _binary(lambda builder, word, bits: builder.lshr(word, bits))
     shift_left = _binary(lambda builder, word, bits: builder.shl(word, bits))
     lowest_bit = _unary(lambda builder, word: builder.cttz(word, I1(0)))

@@ -11,6 +11,7 @@ from engine.core.frame import (
     BID,
     BID_QUANTITY,
     BIDS,
+    CHANNEL,
     CORE_BOOK,
     CORE_QUOTE,
     CORE_TRADE,
@@ -18,31 +19,50 @@ from engine.core.frame import (
     DUPLICATE,
     EVENT_MS,
     FIRST_ID,
+    FORCED_BUY,
+    FORCED_SELL,
+    FUNDING,
     IN_NO_CANDLE,
+    INDEX,
+    INTEREST,
     KIND,
+    KIND_CONTEXT,
     KIND_DIFF,
+    KIND_FORCED,
+    KIND_NONE,
     KIND_QUOTE,
     KIND_TRADES,
     LAST_ID,
+    MARK,
     NOT_BELIEVED,
+    NOT_FORCED,
     NOT_IN_CANDLES,
     PREVIOUS_ID,
+    QUANTITY,
     ROLE_BOOK,
     ROLE_BOTH,
     ROLE_QUOTE,
     SYMBOL,
+    TAKER_BUY,
     TRADES,
     TRANSACTION_MS,
 )  # fmt: skip
-from engine.core.kernel import inlined, kernel
-from engine.core.layouts import CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_QUOTES, CLOCK_TRADES, SET_FUTURE, TOP_LEVELS
+from engine.core.kernel import inlined
+from engine.core.layouts import (
+    CLOCK_CONTEXTS,
+    CLOCK_PENDING,
+    CLOCK_PENDING_LEVELS,
+    CLOCK_QUOTES,
+    CLOCK_TRADES,
+    TOP_LEVELS,
+)
 from engine.core.marks import set_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
-from engine.core.schema import Reason
+from engine.core.schema import NULL, Reason
 from engine.core.words import mix, shift_right
-from engine.tape.book import QUANTITY_MAX, clear, read_top, set_levels
+from engine.tape.book import QUANTITY_MAX, read_top, set_levels
 from engine.tape.seen import seen_before
-from engine.tape.watermark import begin, believed, corrected, hear
+from engine.tape.watermark import begin, believed, clock_offset, corrected, hear
 
 APPLIED, IGNORED, BOOK_BROKEN, BOOK_MENDED = range(4)
 BOOK_GAP, OVERFLOW = int(Reason.BOOK_GAP), int(Reason.OVERFLOW)
@@ -317,12 +337,53 @@ def take_levels(tape, s):
 
 
 @inlined
-def apply_frame(tape, channel, connection, recv_ns):
+def take_context(tape, s, recv_ns):
+    """One context tick from the slow numbers, or the forced order, in the frame.
+
+    A time later than the message was heard is not believed: it would count for a minute that nobody has seen.
+    """
+    frame, reals, v = tape.frame, tape.reals, tape.symbols[s].venue
+    venue = tape.venues[v]
+    if venue.open_minute < 0:
+        return  # there is no minute yet that could take it
+    offset = clock_offset(tape.venues, tape.connections, v)
+    time_ns = recv_ns if offset == NULL else recv_ns - offset
+    time_ms = frame[TRANSACTION_MS] if frame[TRANSACTION_MS] >= 0 else frame[EVENT_MS]
+    if time_ms >= 0:
+        time_ns = min(time_ns, time_ms * NS_PER_MS)
+    tick = tape.context_ticks[tape.clock[CLOCK_CONTEXTS]]
+    tape.clock[CLOCK_CONTEXTS] += 1
+    tick.symbol = s
+    tick.time_ns = time_ns
+    tick.forced = NOT_FORCED
+    tick.quantity = 0
+    if frame[KIND] == KIND_FORCED:
+        tick.forced = FORCED_BUY if frame[TAKER_BUY] else FORCED_SELL
+        tick.quantity = frame[QUANTITY]
+    tick.interest = reals[INTEREST]
+    tick.mark = reals[MARK]
+    tick.index = reals[INDEX]
+    tick.funding = reals[FUNDING]
+    stir(
+        venue,
+        time_ns ^ (s << 4) ^ tick.forced,
+        mix(mix(frame[INTEREST], 1), frame[MARK]),
+        mix(mix(frame[INDEX], 1), frame[FUNDING]) ^ mix(tick.quantity, 2),
+    )
+
+
+@inlined
+def apply_frame(tape, connection, recv_ns):
     """Apply the frame in hand, by its kind; a channel that its symbol does not use is ignored."""
-    frame, kind = tape.frame, tape.frame[KIND]
+    frame, kind, channel = tape.frame, tape.frame[KIND], tape.frame[CHANNEL]
     if kind == KIND_TRADES:
         return apply_trades(tape, channel, connection, recv_ns)
+    if kind == KIND_NONE:
+        return IGNORED
     s = frame[SYMBOL]
+    if kind in (KIND_CONTEXT, KIND_FORCED):
+        take_context(tape, s, recv_ns)
+        return APPLIED
     symbol = tape.symbols[s]
     if channel != (symbol.quote_channel if kind == KIND_QUOTE else symbol.book_channel):
         return IGNORED
@@ -350,84 +411,3 @@ def apply_frame(tape, channel, connection, recv_ns):
         break_book(tape, s, event_ns)
         return BOOK_BROKEN
     return APPLIED
-
-
-@inlined
-def compact_pending(tape, s):
-    """Forget the pending diffs of `s`, and let the pool begin anew once nobody needs it."""
-    clock = tape.clock
-    waiting = 0
-    for line in range(clock[CLOCK_PENDING]):
-        if tape.pending[line].symbol == s:
-            tape.pending[line].symbol = -1
-        elif tape.pending[line].symbol >= 0:
-            waiting += 1
-    if waiting == 0:
-        clock[CLOCK_PENDING] = 0
-        clock[CLOCK_PENDING_LEVELS] = 0
-
-
-@kernel
-def apply_snapshot(tape, c, recv_ns):
-    """A REST snapshot in hand: the book begins anew from it, then takes the diffs that were kept."""
-    frame = tape.frame
-    s = frame[SYMBOL]
-    symbol, book = tape.symbols[s], tape.books[s]
-    if not symbol.book_is_diff:
-        return IGNORED
-    if book.synced and frame[LAST_ID] <= book.last_id:
-        return APPLIED
-    event_ns = frame[TRANSACTION_MS] * NS_PER_MS
-    if event_ns < 0 or event_ns > recv_ns + tape.settings[SET_FUTURE]:
-        event_ns = corrected(tape.connections[c], recv_ns)
-    before = book.spilled_over
-    for side in range(2):
-        best = tape.level_price[side, 0]
-        clear(
-            book, side, best if side == 0 else -best,
-            tape.book_quantity[s, side], tape.book_bits[s, side], tape.spill_key[s, side], tape.spill_quantity[s, side],
-        )  # fmt: skip
-    set_sides(tape, s, tape.level_price, tape.level_quantity, 0, frame[BIDS], 0, frame[ASKS])
-    book.synced = 1
-    book.chained = 0
-    book.last_id = frame[LAST_ID]
-    in_step, applied = True, 0
-    for line in range(tape.clock[CLOCK_PENDING]):
-        row = tape.pending[line]
-        if row.symbol != s:
-            continue
-        order = follows(symbol, book, row.first_id, row.last_id, row.previous_id)
-        if order == GAP:
-            in_step = False
-            break
-        if order == NEXT:
-            applied += 1
-            book.chained = 1
-            book.last_id = row.last_id
-            set_sides(
-                tape,
-                s,
-                tape.pending_price,
-                tape.pending_quantity,
-                row.offset,
-                row.bids,
-                row.offset + row.bids,
-                row.asks,
-            )
-    if in_step:
-        compact_pending(tape, s)
-        if book.broken:
-            set_mark(tape.marks, s, event_ns // NS_PER_MINUTE, BOOK_GAP)
-            book.broken = 0
-    note_spill(tape, s, event_ns, before)
-    full = emit_book(tape, s, event_ns, in_step, applied)
-    if in_step and full:
-        return BOOK_MENDED
-    break_book(tape, s, event_ns)
-    return BOOK_BROKEN
-
-
-@kernel
-def apply_slowly(tape, channel, c, recv_ns):
-    """Apply a frame that the slow path decoded."""
-    return apply_frame(tape, channel, tape.connections[c], recv_ns)

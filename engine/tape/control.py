@@ -12,15 +12,15 @@ from engine.core.effects import Effect, Event, SnapshotNeeded
 from engine.core.errors import ConfigError
 from engine.core.frame import ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE
 from engine.core.instruments import Instrument
-from engine.core.layouts import CLOCK_QUOTES, CLOCK_SEQ, MINUTES_AHEAD, SET_LATENESS_START
-from engine.core.marks import set_mark
+from engine.core.layouts import CLOCK_QUOTES, CLOCK_SEQ, MINUTES_AHEAD, NAME_BYTES, SET_LATENESS_START
+from engine.core.marks import add_mark
 from engine.core.minutes import minute_of
 from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import NULL, Reason
 from engine.core.state import Tape
 from engine.tape.dialect import Dialect
-from engine.tape.scan import add_route
+from engine.tape.routes import add_route
 from engine.tape.venues import VENUES
 
 CARRIERS = ("trade_carriers", "quote_carriers", "book_carriers")
@@ -75,10 +75,14 @@ def add_instrument(tape: Tape, registry: Registry, record: Record) -> list[Effec
     symbol["name_length"] = len(instrument.symbol)
     symbol["name"] = np.frombuffer(instrument.symbol.encode().ljust(64, b"\0"), "<i8")
     _add_route(tape, dialect, instrument.symbol, -1, index)
+    for place, request in enumerate(dialect.requests, len(dialect.channels)):
+        _add_route(tape, dialect, f"{request} {instrument.symbol}", place, index)
     return []
 
 
 def _add_route(tape: Tape, dialect: Dialect, name: str, channel: int, symbol: int) -> None:
+    if len(name) >= NAME_BYTES:
+        return  # the slow path reads it
     encoded = np.frombuffer(name.encode().ljust(64, b"\0"), np.uint8).copy()
     add_route(tape.routes, VENUES.index(dialect), encoded.ctypes.data, len(name), channel, symbol)
 
@@ -123,7 +127,7 @@ def _go_down(tape: Tape, c: int, recv_ns: int) -> None:
         return
     for symbol in sorted(trades | quotes | books):
         for minute in _markable(open_minute, minute_of(last_ns), minute_of(now_ns)):
-            set_mark(tape.marks, symbol, minute, int(Reason.EDGE))
+            add_mark(tape.marks, symbol, minute, int(Reason.EDGE))
 
 
 def _offset(connection: Any) -> int:
@@ -169,7 +173,7 @@ def _lose_book(tape: Tape, symbol: int, open_minute: int) -> None:
     if book["synced"]:
         book["synced"], book["broken"] = 0, 2
         if open_minute >= 0:
-            set_mark(tape.marks, symbol, open_minute, int(Reason.BOOK_GAP))
+            add_mark(tape.marks, symbol, open_minute, int(Reason.BOOK_GAP))
 
 
 def first_event(tape: Tape, registry: Registry, c: int) -> tuple[list[Effect], list[tuple[int, int, Reason]]]:
@@ -192,7 +196,7 @@ def first_event(tape: Tape, registry: Registry, c: int) -> tuple[list[Effect], l
             reason = Reason.GAP if symbol in trades else Reason.BOOK_GAP
             closed += [(symbol, minute, reason) for minute in range(minute_of(began_ns), open_minute)]
         for minute in _markable(open_minute, minute_of(began_ns), minute_of(ended_ns)):
-            set_mark(tape.marks, symbol, minute, int(reason))
+            add_mark(tape.marks, symbol, minute, int(reason))
     if earlier_ns < 0:
         return [], []
     detail = {"connection": c, "from_ns": began_ns, "to_ns": ended_ns}
@@ -255,7 +259,7 @@ def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int, source
         heard = minute_of(recv_ns - _offset(tape.connections[source]))
         for symbol in mine[(before == 1) != (now == 1)].tolist():
             for minute in _markable(open_minute, open_minute, heard):
-                set_mark(tape.marks, symbol, minute, int(Reason.EDGE))
+                add_mark(tape.marks, symbol, minute, int(Reason.EDGE))
 
 
 def _derive_symbol(row: Any, dialect: Dialect, carried: list[tuple[int, int]]) -> None:

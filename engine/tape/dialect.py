@@ -33,7 +33,8 @@ class Dialect:
 
     head: text before the stream's name in every frame. stream_names: (channel, symbol) -> names it may arrive under.
     decode: raw frame -> (channel, messages), strict and slow; raises MalformedError.
-    decode_rest: (request, symbol, body) -> messages, likewise.
+    decode_rest: (request, symbol, body) -> messages, likewise. requests: those whose answers have templates, under the
+    channel `GET <request>`.
     arrival_order: trade ids do not increase, so trades at one instant keep their arrival.
     """
 
@@ -52,6 +53,12 @@ class Dialect:
     inverse: bool = False
     spot_sequence: bool = False
     arrival_order: bool = False
+    requests: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """What templates may be of: the channels, then the requests."""
+        return [*(channel.name for channel in self.channels), *(f"GET {request}" for request in self.requests)]
 
     def channel_index(self, name: str) -> int:
         """Place of a channel in `channels`; -1 if the venue has none of that name."""

@@ -11,16 +11,20 @@ from __future__ import annotations
 import numpy as np
 
 from engine.core import words
-from engine.core.decimals import POWERS_OF_TEN
+from engine.core.decimals import FLOAT_POWERS_OF_TEN, POWERS_OF_TEN
 from engine.core.frame import (
     AGGREGATE_FIRST,
     AGGREGATE_LAST,
     ASKS,
     BIDS,
     BUYER_IS_MAKER,
+    CHANNEL,
     EVENT_MS,
+    FUNDING,
     IN_CANDLES,
+    INTEREST,
     KIND,
+    KIND_CONTEXT,
     KIND_TRADES,
     NOT_IN_CANDLES,
     ORDER_TYPE,
@@ -33,7 +37,7 @@ from engine.core.frame import (
     TRANSACTION_MS,
     UNSET,
 )  # fmt: skip
-from engine.core.kernel import inlined, kernel
+from engine.core.kernel import inlined
 from engine.core.minutes import NS_PER_MS, TIME_MS_MAX
 from engine.core.words import (
     ALL_BITS,
@@ -41,19 +45,21 @@ from engine.core.words import (
     CLOSE_LIST,
     COMMA,
     DOT,
+    MINUS,
     digit_mask,
     eight_digits,
+    line_mask,
     load8,
     load16,
     load32,
     load64,
     lowest_bit,
-    mix,
     plain_mask,
     quote_mask,
     shift_left,
     shift_right,
 )  # fmt: skip
+from engine.tape.routes import REJECT, route_of, same_name
 from engine.tape.template import (
     HOLE_BOOLEAN,
     HOLE_COIN,
@@ -64,6 +70,7 @@ from engine.tape.template import (
     HOLE_PAIRS,
     HOLE_PRICE,
     HOLE_QUANTITY,
+    HOLE_REAL,
     HOLE_SIDE,
     HOLE_SYMBOL,
     HOLE_WORD,
@@ -74,9 +81,9 @@ def _word(text: bytes) -> int:
     return int.from_bytes(text.ljust(8, b"\0"), "little", signed=True)
 
 
-REJECT = -1
 DIGITS_MAX = 18  # any whole number of 18 digits fits an int64
 DECIMALS_MAX = 8
+MANTISSA_END = 2**53  # below it a float64 holds every whole number
 TRUE, FALSE = _word(b"true"), _word(b"fals")
 MARKET, MARKET_MASK = _word(b'MARKET"'), _word(b"\xff" * 7)
 INSURANCE, ADL, ADL_MASK = _word(b"INSURANC"), _word(b'ADL"'), _word(b"\xff" * 4)
@@ -130,6 +137,33 @@ def decimal(address, mask, decimals):
 
 
 @inlined
+def real(address):
+    """(value, bytes) of the decimal at `address`, which may have a minus; 0 bytes if it is none, or might be inexact.
+
+    The value is what float() makes of the same text, bit for bit: mantissa and power of ten are exact in float64, so
+    the one division rounds correctly.
+    """
+    sign = 1 if load8(address) == MINUS else 0
+    begin = address + sign
+    mask = digit_mask(begin)
+    whole = lowest_bit(~mask)
+    if whole == 0 or whole > DIGITS_MAX:
+        return 0.0, np.int64(0)
+    mantissa = whole_number(begin, whole)
+    length, fraction = whole, np.int64(0)
+    if load8(begin + whole) == DOT:
+        fraction = lowest_bit(~shift_right(mask, whole + 1))
+        if fraction == 0 or whole + fraction > DIGITS_MAX:
+            return 0.0, np.int64(0)
+        mantissa = mantissa * POWERS_OF_TEN[fraction] + whole_number(begin + whole + 1, fraction)
+        length = whole + 1 + fraction
+    if mantissa >= MANTISSA_END:
+        return 0.0, np.int64(0)
+    value = float(mantissa) / FLOAT_POWERS_OF_TEN[fraction]
+    return (-value if sign else value), sign + length
+
+
+@inlined
 def pairs(position, end, price_decimals, quantity_decimals, prices, quantities):
     """A list of ["price","quantity"] at `position`: (position behind it, levels); REJECT if it is anything else."""
     if load16(position) == EMPTY_LIST:
@@ -160,65 +194,6 @@ def pairs(position, end, price_decimals, quantity_decimals, prices, quantities):
         if after != NEXT_PAIR:
             break
     return np.int64(REJECT), count
-
-
-@inlined
-def name_tag(dialect, address, length):
-    """A 64-bit mix of a dialect and the first and last words of a name of 1 to 63 bytes."""
-    begin = load64(address) & low_bytes(length)
-    tail = load64(address + length - 8) if length > 8 else begin
-    return mix(begin, mix(tail, length + 64 * dialect))
-
-
-@inlined
-def low_bytes(count):
-    """Mask of the lowest `count` bytes of a word; all of them from 8 on."""
-    return ALL_BITS if count >= 8 else shift_right(ALL_BITS, 64 - 8 * count)
-
-
-@inlined
-def same_name(name, address, length):
-    """Whether the zero-padded words of `name` are the `length` bytes at `address`."""
-    for i in range((length + 7) >> 3):  # noqa: SIM110 - kernels know no generators
-        if name[i] != load64(address + 8 * i) & low_bytes(length - 8 * i):
-            return False
-    return True
-
-
-@inlined
-def route_of(routes, dialect, address, length):
-    """Index of the route named by `length` bytes at `address`, else REJECT."""
-    if length <= 0 or length >= 64:
-        return np.int64(REJECT)
-    tag = name_tag(dialect, address, length)
-    slot = shift_right(tag, 32) & (routes.shape[0] - 1)
-    while routes[slot].used:
-        if (
-            routes[slot].length == length
-            and routes[slot].venue == dialect
-            and same_name(routes[slot].name, address, length)
-        ):
-            return slot
-        slot = (slot + 1) & (routes.shape[0] - 1)
-    return np.int64(REJECT)
-
-
-@kernel
-def add_route(routes, dialect, address, length, channel, symbol):
-    """Enter a name; an entry of the same name is replaced. The bytes behind the name must be zero up to a word."""
-    slot = route_of(routes, dialect, address, length)
-    if slot < 0:
-        tag = name_tag(dialect, address, length)
-        slot = shift_right(tag, 32) & (routes.shape[0] - 1)
-        while routes[slot].used:
-            slot = (slot + 1) & (routes.shape[0] - 1)
-    routes[slot].used = 1
-    routes[slot].venue = dialect
-    routes[slot].length = length
-    routes[slot].channel = channel
-    routes[slot].symbol = symbol
-    for i in range((length + 7) >> 3):
-        routes[slot].name[i] = load64(address + 8 * i)
 
 
 @inlined
@@ -334,6 +309,12 @@ def interpret(tape, first, last, position, end, dialect, symbol):
                 return 0, symbol
             frame[operation.slot] = side - 65
             position += 1
+        elif kind == HOLE_REAL:
+            slow_number, length = real(position)
+            if length == 0:
+                return 0, symbol
+            tape.reals[operation.slot] = slow_number
+            position += length
         elif kind == HOLE_LOOP:
             if load8(position) == CLOSE_LIST:
                 step = operation.target
@@ -357,24 +338,36 @@ def interpret(tape, first, last, position, end, dialect, symbol):
 
 
 @inlined
-def scan(tape, position, end, dialect):
-    """Decode the frame at [position, end) into the frame in hand: its channel, or REJECT if no template fits."""
-    head = tape.heads[dialect]
-    if end - position < 2 * HEAD_BYTES or load64(position) != head[0] or load64(position + 8) & head[2] != head[1]:
+def scan(tape, position, end, dialect, answer):
+    """Decode the frame at [position, end) into the frame in hand: its channel, or REJECT if no template fits.
+
+    answer: 0, or 1 for the answer to a REST request, which is named by its first line.
+    """
+    if end - position < 2 * HEAD_BYTES:
         return np.int64(REJECT)
-    position += head[3]
-    length = lowest_bit(quote_mask(position))
+    if answer:
+        length = lowest_bit(line_mask(position))
+    else:
+        head = tape.heads[dialect]
+        if load64(position) != head[0] or load64(position + 8) & head[2] != head[1]:
+            return np.int64(REJECT)
+        position += head[3]
+        length = lowest_bit(quote_mask(position))
     slot = route_of(tape.routes, dialect, position, length)
     if slot < 0 or tape.routes[slot].channel < 0:
         return np.int64(REJECT)
     channel, symbol = tape.routes[slot].channel, tape.routes[slot].symbol
     frame = tape.frame
+    if tape.channels[dialect, channel, 0] == KIND_CONTEXT:
+        for place in range(INTEREST, FUNDING + 1):
+            tape.reals[place] = np.nan
     for program in range(tape.channels[dialect, channel, 1], tape.channels[dialect, channel, 2]):
         fits, found = interpret(
             tape, tape.programs[program, 0], tape.programs[program, 1], position + length, end, dialect, symbol
         )
         if fits:
             frame[KIND] = tape.channels[dialect, channel, 0]
+            frame[CHANNEL] = channel
             frame[SYMBOL] = found
             if frame[KIND] == KIND_TRADES and frame[TRADES] == 0:
                 keep_trade(tape, 0, found)

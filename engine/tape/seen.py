@@ -16,7 +16,8 @@ from engine.core.words import mix, shift_right
 def seen_before(symbol, tables, trade_id):
     """Whether `trade_id` is known; if not, it is now. symbol: SYMBOL record; tables: (2, power of two), id + 1."""
     size = tables.shape[1]
-    start = shift_right(mix(trade_id, 0), 20) & (size - 1)
+    # Eight ids in a row share a cache line: ids that count up then cost one miss in eight.
+    start = ((shift_right(mix(shift_right(trade_id, 3), 0), 20) << 3) | (trade_id & 7)) & (size - 1)
     stored = trade_id + 1
     generation = symbol.seen_generation
     for table in (1 - generation, generation):

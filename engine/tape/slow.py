@@ -1,6 +1,6 @@
-"""The strict slow path: what no template knows is read with orjson and applied by the same kernel.
+"""The strict slow path: what no template knows is read with orjson into the frame in hand, which the tape then applies.
 
-Most of what comes here is rare (mark prices, candles, acknowledgements) or is the first sign that a venue changed its
+Most of what comes here is rare (candles, forced orders, acknowledgements) or is the first sign that a venue changed its
 frames; every reading is counted per connection, so that `fallbacks` shows the second case.
 """
 
@@ -16,12 +16,13 @@ from engine.core.candle import VenueCandle
 from engine.core.effects import Effect, Event
 from engine.core.instruments import Instrument
 from engine.core.layouts import CLOCK_RECV, CLOCK_SEQ, CLOCK_TICKED
-from engine.core.marks import set_mark
+from engine.core.marks import add_mark
 from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import Reason
 from engine.core.state import Tape
-from engine.tape.apply import BOOK_BROKEN, apply_slowly, apply_snapshot
+from engine.tape.answers import apply_answer, apply_snapshot
+from engine.tape.apply import BOOK_BROKEN
 from engine.tape.dialect import Dialect
 from engine.tape.message import (
     Candle,
@@ -39,103 +40,75 @@ from engine.tape.message import (
 )  # fmt: skip
 from engine.tape.venues import VENUES
 
-ContextMessage = Context | Liquidation | Candle
+Candles = list[tuple[int, Candle]]  # (symbol, candle)
 
 
-def read_frame(
-    tape: Tape, registry: Registry, record: Record
-) -> tuple[list[Effect], list[tuple[int, int, ContextMessage]], bool]:
-    """Read one frame the scanner gave up on.
+def read_frame(tape: Tape, registry: Registry, record: Record) -> tuple[list[Effect], Candles]:
+    """Read one frame the scanner gave up on, of a connection that was up once; what the tape can apply is in hand then.
 
-    Returns effects, context messages as (symbol, receive time on the venue's clock, message), and whether a book broke.
+    Returns effects, and the candles it held, which are no business of the tape.
     """
     tape.clock[[CLOCK_SEQ, CLOCK_TICKED, CLOCK_RECV]] = record.seq, 0, record.recv_ns
-    source = record.source
-    if source >= len(tape.connections) or tape.connections[source]["venue"] < 0:
-        return [_event(record, "unknown_connection", "", {"connection": source})], [], False
-    connection = tape.connections[source]
-    connection["frames"] += 1
-    connection["last_recv_ns"] = record.recv_ns
+    connection = tape.connections[record.source]
     venue = int(connection["venue"])
     dialect = VENUES[tape.venues[venue]["dialect"]]
+    tape.frame[slot.KIND] = slot.KIND_NONE
     try:
         channel, messages = dialect.decode(record.payload)
-        context, broke = _apply(tape, registry, dialect, source, record, channel, messages)
+        candles, rest = _known(registry, dialect, messages)
+        index = dialect.channel_index(channel)
+        if rest and (index >= 0 or isinstance(rest[0][1], Context | Liquidation)):
+            fill(tape, rest)  # else nothing, or a stream nobody could have subscribed
+            tape.frame[slot.CHANNEL] = index
     except MalformedError as error:
-        return [_malformed(tape, registry, venue, source, record, error)], [], False
+        tape.frame[slot.KIND] = slot.KIND_NONE
+        return [_malformed(tape, registry, venue, record, error)], []
     connection["ignored" if all(isinstance(m, Ignored) for m in messages) else "fallbacks"] += 1
-    return [], context, broke
+    return [], candles
 
 
 def read_answer(
     tape: Tape, registry: Registry, record: Record, dialect: Dialect, request: str, symbol: str, body: bytes
-) -> tuple[list[Effect], list[tuple[int, int, ContextMessage]], bool]:
-    """Read the answer to a REST request; returns as `read_frame`."""
+) -> tuple[list[Effect], bool]:
+    """Read and apply the answer to a REST request; returns effects, and whether a book broke."""
     try:
-        messages = dialect.decode_rest(request, symbol, body)
-        context, broke = _apply(tape, registry, dialect, record.source, record, request, messages)
+        _, rest = _known(registry, dialect, dialect.decode_rest(request, symbol, body))
+        if rest:
+            fill(tape, rest)
     except MalformedError as error:
-        return (
-            [_event(record, "malformed_answer", dialect.venue, {"request": request, "reason": error.reason})],
-            [],
-            False,
-        )
-    return [], context, broke
+        detail = {"request": request, "reason": error.reason}
+        return [_event(record, "malformed_answer", dialect.venue, detail)], False
+    if not rest:
+        return [], False
+    if tape.frame[slot.KIND] == slot.KIND_SNAPSHOT:
+        return [], apply_snapshot(tape, record.source, record.recv_ns) == BOOK_BROKEN
+    apply_answer(tape, record.recv_ns)
+    return [], False
 
 
-def _apply(
-    tape: Tape,
-    registry: Registry,
-    dialect: Dialect,
-    source: int,
-    record: Record,
-    channel: str,
-    messages: Sequence[Message],
-) -> tuple[list[tuple[int, int, ContextMessage]], bool]:
-    known = [(registry.symbol(dialect.venue, m.symbol), m) for m in messages if not isinstance(m, Ignored)]
-    known = [(symbol, message) for symbol, message in known if symbol >= 0]
-    context = [
-        (symbol, record.recv_ns, message)
-        for symbol, message in known
-        if isinstance(message, Context | Liquidation | Candle)
-    ]
-    core = [(symbol, message) for symbol, message in known if not isinstance(message, Context | Liquidation | Candle)]
-    broke = False
-    index = dialect.channel_index(channel)
-    for symbol, group in _groups(core):
-        if index < 0 and not isinstance(group[0][1], Snapshot):
-            continue  # a stream nobody could have subscribed
-        fill(tape, symbol, group)
-        if tape.frame[slot.KIND] == slot.KIND_SNAPSHOT:
-            outcome = apply_snapshot(tape, source, record.recv_ns)
-        else:
-            outcome = apply_slowly(tape, index, source, record.recv_ns)
-        broke |= outcome == BOOK_BROKEN
-    return context, broke
+def _known(registry: Registry, dialect: Dialect, messages: Sequence[Message]) -> tuple[Candles, list[tuple[int, Any]]]:
+    """Candles and other messages, each with its symbol; what is ignored or of an unknown symbol is left out."""
+    found = [(registry.symbol(dialect.venue, m.symbol), m) for m in messages if not isinstance(m, Ignored)]
+    found = [(symbol, message) for symbol, message in found if symbol >= 0]
+    candles = [(symbol, message) for symbol, message in found if isinstance(message, Candle)]
+    return candles, [(symbol, message) for symbol, message in found if not isinstance(message, Candle)]
 
 
-def _groups(core: Sequence[tuple[int, Any]]) -> list[tuple[int, list[Any]]]:
-    """Trades of one frame are applied together, as the scanner does; anything else alone."""
-    if core and all(isinstance(message, Trade) for _, message in core):
-        return [(core[0][0], list(core))]
-    return [(symbol, [(symbol, message)]) for symbol, message in core]
-
-
-def fill(tape: Tape, symbol: int, group: Sequence[tuple[int, Any]]) -> None:
-    """Put decoded messages into the frame in hand, exactly as the scanner would have."""
+def fill(tape: Tape, messages: Sequence[tuple[int, Any]]) -> None:
+    """Put one decoded message, or the trades of one frame, into the frame in hand, as the scanner would have."""
     frame = tape.frame
+    symbol, message = messages[0]
     frame[:] = 0
     frame[[slot.EVENT_MS, slot.TRANSACTION_MS, slot.LAST_ID]] = slot.UNSET
     frame[slot.SYMBOL] = symbol
     price_decimals = int(tape.symbols[symbol]["price_decimals"])
     quantity_decimals = int(tape.symbols[symbol]["quantity_decimals"])
-    message = group[0][1]
     if isinstance(message, Trade):
         frame[slot.KIND] = slot.KIND_TRADES
-        if len(group) > len(tape.fresh):
+        if len(messages) > len(tape.fresh):
             raise MalformedError("more trades than ticks_per_batch", trade=True)
         try:
-            rows = [_trade_row(tape, s, trade) for s, trade in group]
+            rows = [_trade_row(tape, s, trade) for s, trade in messages]
         except MalformedError as error:
             raise MalformedError(error.reason, trade=True) from None
         tape.fresh[: len(rows)] = np.array(rows, tape.fresh.dtype)
@@ -151,6 +124,9 @@ def fill(tape: Tape, symbol: int, group: Sequence[tuple[int, Any]]) -> None:
             (slot.ASK, message.ask, price_decimals), (slot.ASK_QUANTITY, message.ask_quantity, quantity_decimals),
         ):  # fmt: skip
             frame[place] = 0 if text is None else mantissa(text, decimals)
+        return
+    if isinstance(message, Context | Liquidation):
+        _fill_context(tape, message, quantity_decimals)
         return
     if isinstance(message, Diff):
         frame[slot.KIND] = slot.KIND_DIFF
@@ -170,6 +146,22 @@ def fill(tape: Tape, symbol: int, group: Sequence[tuple[int, Any]]) -> None:
             tape.level_quantity[side, i] = mantissa(quantity, quantity_decimals)
 
 
+def _fill_context(tape: Tape, message: Context | Liquidation, quantity_decimals: int) -> None:
+    tape.reals[slot.INTEREST :] = np.nan
+    if isinstance(message, Liquidation):
+        tape.frame[slot.KIND] = slot.KIND_FORCED
+        tape.frame[slot.TAKER_BUY] = message.taker_buy
+        tape.frame[slot.QUANTITY] = mantissa(message.quantity, quantity_decimals)
+        return
+    tape.frame[slot.KIND] = slot.KIND_CONTEXT
+    for place, value in (
+        (slot.INTEREST, message.open_interest), (slot.MARK, message.mark_price), (slot.INDEX, message.index_price),
+        (slot.FUNDING, message.funding),
+    ):  # fmt: skip
+        if value is not None:
+            tape.reals[place] = value
+
+
 def _trade_row(tape: Tape, symbol: int, trade: Trade) -> tuple[int, ...]:
     scale = tape.symbols[symbol]
     price = mantissa(trade.price, int(scale["price_decimals"]))
@@ -187,16 +179,15 @@ def _trade_row(tape: Tape, symbol: int, trade: Trade) -> tuple[int, ...]:
     )
 
 
-def _malformed(
-    tape: Tape, registry: Registry, venue: int, source: int, record: Record, error: MalformedError
-) -> Effect:
+def _malformed(tape: Tape, registry: Registry, venue: int, record: Record, error: MalformedError) -> Effect:
     """Count it, and mark the open minute of every symbol the connection carries: a trade may be missing."""
+    source = record.source
     tape.connections[source]["malformed"] += 1
     minute = int(tape.venues[venue]["open_minute"])
     reason = Reason.REJECTED if error.trade else Reason.MALFORMED
     if minute >= 0:
         for symbol in np.flatnonzero(tape.symbols["carriers"] >> source & 1):
-            set_mark(tape.marks, int(symbol), minute, int(reason))
+            add_mark(tape.marks, int(symbol), minute, int(reason))
     detail = {"connection": source, "reason": error.reason, "frame": record.payload[:200].decode("utf-8", "replace")}
     return _event(record, "malformed_frame", registry.venues[venue], detail)
 

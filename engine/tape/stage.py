@@ -8,7 +8,15 @@ import numpy as np
 
 from engine.core.frame import KIND, KIND_TRADES, TRADES
 from engine.core.kernel import kernel
-from engine.core.layouts import CLOCK_NOW, CLOCK_QUOTES, CLOCK_RECV, CLOCK_SEQ, CLOCK_TICKED, CLOCK_TRADES
+from engine.core.layouts import (
+    CLOCK_CONTEXTS,
+    CLOCK_NOW,
+    CLOCK_QUOTES,
+    CLOCK_RECV,
+    CLOCK_SEQ,
+    CLOCK_TICKED,
+    CLOCK_TRADES,
+)
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.records import HEADER_BYTES, RecordKind
 from engine.core.state import Tape
@@ -25,26 +33,30 @@ CONTROL = 3  # the record at the position is for the control room
 STRANGE = 4  # no template fits the frame at the position
 BOOK = 5  # a book fell out of step: its symbol
 FIRST_EVENT = 6  # the first timed message after a connect: its connection
+STRAY = 7  # the frame behind the position came on a connection that was never up: its connection
+SNAPSHOT = 8  # the answer behind the position is a book snapshot, in hand: its connection
 
-FRAME, TICK = int(RecordKind.FRAME), int(RecordKind.TICK)
+FRAME, TICK, REST = int(RecordKind.FRAME), int(RecordKind.TICK), int(RecordKind.REST)
 QUOTES_PER_FRAME = 2
 
 
 @kernel
-def read(tape: Any, buffer: Any, position: int, end: int) -> Any:
+def read(tape: Any, buffer: Any, position: int, end: int, in_hand: bool) -> Any:
     """Read records from `position`: (position behind the last one read, why it stopped, detail).
 
-    CONTROL, STRANGE and FULL leave the record unread; every other stop stands behind a record that was applied.
+    in_hand: the slow path has decoded the frame at `position`, which is applied like any other. CONTROL, STRANGE and
+    FULL leave the record unread; every other stop stands behind a record that was applied.
     """
     base = buffer.ctypes.data
     clock = tape.clock
-    for c in range(tape.connections.shape[0]):
-        if tape.connections[c].first_event == 2:
-            tape.connections[c].first_event = 0
-            return position, FIRST_EVENT, c
-    what = anything_due(clock, tape.settings, tape.venues, tape.connections)
-    if what:
-        return position, DUE, what
+    if not in_hand:  # else all this was asked when the frame was found strange
+        for c in range(tape.connections.shape[0]):
+            if tape.connections[c].first_event == 2:
+                tape.connections[c].first_event = 0
+                return position, FIRST_EVENT, c
+        what = anything_due(clock, tape.settings, tape.venues, tape.connections)
+        if what:
+            return position, DUE, what
     while position < end:
         address = base + position
         length = load32(address)
@@ -52,26 +64,38 @@ def read(tape: Any, buffer: Any, position: int, end: int) -> Any:
         recv_ns = load64(address + 16)
         begin = address + HEADER_BYTES
         behind = position + HEADER_BYTES + ((length + 7) & ~7)
-        if kind == FRAME:
+        if kind in (FRAME, REST):
             source = load16(address + 6)
-            if source >= tape.connections.shape[0] or tape.connections[source].venue < 0:
-                return position, STRANGE, source
-            connection = tape.connections[source]
-            venue = tape.venues[connection.venue]
-            if clock[CLOCK_QUOTES] + QUOTES_PER_FRAME > tape.quote_ticks.shape[0]:
-                return position, FULL, 0
-            channel = scan(tape, begin, begin + length, venue.dialect)
-            if channel < 0:
-                return position, STRANGE, source
-            if tape.frame[KIND] == KIND_TRADES and clock[CLOCK_TRADES] + tape.frame[TRADES] > tape.trade_ticks.shape[0]:
-                return position, FULL, 0
+            stray = source >= tape.connections.shape[0] or tape.connections[source].venue < 0
+            if not stray and not in_hand:
+                if clock[CLOCK_QUOTES] + QUOTES_PER_FRAME > tape.quote_ticks.shape[0]:
+                    return position, FULL, 0
+                if clock[CLOCK_CONTEXTS] == tape.context_ticks.shape[0]:
+                    return position, FULL, 0
+                dialect = tape.venues[tape.connections[source].venue].dialect
+                if scan(tape, begin, begin + length, dialect, kind == REST) < 0:
+                    return position, STRANGE if kind == FRAME else CONTROL, source
+                if (
+                    tape.frame[KIND] == KIND_TRADES
+                    and clock[CLOCK_TRADES] + tape.frame[TRADES] > tape.trade_ticks.shape[0]
+                ):
+                    return position, FULL, 0
+            elif stray and kind == REST:
+                return position, CONTROL, source
+            in_hand = False
             clock[CLOCK_SEQ] = load64(address + 8)
             clock[CLOCK_TICKED] = 0
             clock[CLOCK_RECV] = recv_ns
+            position = behind
+            if stray:
+                return position, STRAY, source
+            if kind == REST:
+                return position, SNAPSHOT, source
+            connection = tape.connections[source]
+            venue = tape.venues[connection.venue]
             connection.frames += 1
             connection.last_recv_ns = recv_ns
-            outcome = apply_frame(tape, channel, connection, recv_ns)
-            position = behind
+            outcome = apply_frame(tape, connection, recv_ns)
             if outcome == BOOK_BROKEN:
                 return position, BOOK, 0
             if connection.first_event == 2:

@@ -20,8 +20,8 @@ from engine.core.layouts import OPERATION
 
 (
     HOLE_NONE, HOLE_NUMBER, HOLE_PRICE, HOLE_QUANTITY, HOLE_BOOLEAN, HOLE_SYMBOL, HOLE_COIN, HOLE_ORDER_TYPE, HOLE_WORD,
-    HOLE_PAIRS, HOLE_SIDE, HOLE_LOOP, HOLE_NEXT, HOLE_END,
-) = range(14)  # fmt: skip
+    HOLE_PAIRS, HOLE_SIDE, HOLE_LOOP, HOLE_NEXT, HOLE_REAL, HOLE_END,
+) = range(15)  # fmt: skip
 
 # Hole name -> (what stands there, slot of the frame; for lists: 0 bids, 1 asks, 2 trades).
 HOLES: dict[str, tuple[int, int]] = {
@@ -40,6 +40,10 @@ HOLES: dict[str, tuple[int, int]] = {
     "quantity": (HOLE_QUANTITY, frame.QUANTITY),
     "bid_quantity": (HOLE_QUANTITY, frame.BID_QUANTITY),
     "ask_quantity": (HOLE_QUANTITY, frame.ASK_QUANTITY),
+    "interest": (HOLE_REAL, frame.INTEREST),
+    "mark": (HOLE_REAL, frame.MARK),
+    "index": (HOLE_REAL, frame.INDEX),
+    "funding": (HOLE_REAL, frame.FUNDING),
     "buyer_is_maker": (HOLE_BOOLEAN, frame.BUYER_IS_MAKER),
     "flag": (HOLE_BOOLEAN, frame.IGNORED_NUMBER),
     "symbol": (HOLE_SYMBOL, 0),

@@ -109,6 +109,21 @@ def adapt_lateness(connection, lateness_min_ns, lateness_max_ns):
         connection.lateness_ns = min(max(worst, lateness_min_ns), lateness_max_ns)
 
 
+@kernel
+def clock_offset(venues, connections, v):
+    """Clock offset of a venue: the least of its live connections, else what it was at the last close; NULL: unknown."""
+    least = np.int64(NULL)
+    for c in range(connections.shape[0]):
+        connection = connections[c]
+        if connection.venue == v and connection.live:
+            now, before = connection.offset_now_ns, connection.offset_before_ns
+            if now != NULL and (least == NULL or now < least):
+                least = now
+            if before != NULL and (least == NULL or before < least):
+                least = before
+    return least if least != NULL else venues[v].closed_skew_ns
+
+
 @inlined
 def venue_offset(connections, v, now_ns):
     """Clock offset of a venue at `now_ns`: the least of its live connections; NULL while unknown."""

@@ -33,6 +33,7 @@ def answers(address):
         out.append(words.digit_mask(a))
         out.append(words.quote_mask(a))
         out.append(words.plain_mask(a))
+        out.append(words.line_mask(a))
         out.append(words.mix(words.load64(a), words.load64(a + 8)))
         out.append(words.lowest_bit(words.digit_mask(a)))
         out.append(words.highest_bit(words.plain_mask(a)))
@@ -65,13 +66,19 @@ def test_eight_digits_are_read_as_their_number():
 
 def test_masks_name_the_bytes_they_promise():
     buffer = np.zeros(64, np.uint8)
-    buffer[:6] = np.frombuffer(b'7"a_\\.', np.uint8)
+    buffer[:8] = np.frombuffer(b'7"a_\\.-\n', np.uint8)
 
     @numba.njit
     def masks(address):
-        return words.digit_mask(address), words.quote_mask(address), words.plain_mask(address)
+        return (
+            words.digit_mask(address),
+            words.quote_mask(address),
+            words.plain_mask(address),
+            words.line_mask(address),
+        )
 
-    assert [mask & 0b111111 for mask in masks(buffer.ctypes.data)] == [0b000001, 0b000010, 0b001101]
+    found = [mask & 0xFF for mask in masks(buffer.ctypes.data)]
+    assert found == [0b00000001, 0b00000010, 0b01101101, 0b10000000]
 
 
 def test_a_move_may_overlap_itself():

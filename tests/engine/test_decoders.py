@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.core.frame import FUNDING, INDEX
 from engine.core.instruments import Instrument
 from engine.core.kernel import kernel
 from engine.core.minutes import NS_PER_MS
@@ -27,6 +29,7 @@ from tests.engine.helpers import (
     Story,
     capture,
     compact,
+    core,
     digests,
     recorded,
     run,
@@ -41,7 +44,7 @@ MARGIN = 64
 
 @kernel
 def scan_bytes(tape, buffer, length, dialect):
-    return scan(tape, buffer.ctypes.data + 64, buffer.ctypes.data + 64 + length, dialect)
+    return scan(tape, buffer.ctypes.data + 64, buffer.ctypes.data + 64 + length, dialect, False)
 
 
 # --- recorded ---------------------------------------------------------------------------------------------------------
@@ -112,6 +115,8 @@ class Reader:
             (RecordKind.SUBSCRIPTION, {"venue": venue, "channels": wanted}),
         ):
             self.records.append(Record(0, at, 1, kind, compact(data)))
+        # A silent venue's minute opens: from here on there is one that can take slow numbers.
+        self.records.append(Record(0, at + 3_000 * NS_PER_MS, 0, RecordKind.TICK, b""))
 
     def run(self, *raw: bytes, slowly: bool = False, at_ms: int = START_MS + 5_100) -> Run:
         sent = [Record(9 + n, at_ms * NS_PER_MS, 1, RecordKind.FRAME, each) for n, each in enumerate(raw)]
@@ -131,15 +136,15 @@ def outcome(result: Run) -> tuple[Any, ...]:
     return (
         [int(connection[n]) for n in ("frames", "malformed", "future", "event_ns_max")],
         int(tape.venues[0]["mix"]),
-        bars.trade_sums.tobytes(), bars.quote_sums.tobytes(), bars.depth_sums.tobytes(), tape.books.tobytes(),
-        tape.top_price.tobytes(), tape.top_quantity.tobytes(), tape.marks.tobytes(),
+        bars.trade_sums.tobytes(), bars.quote_sums.tobytes(), bars.depth_sums.tobytes(), bars.context_sums.tobytes(),
+        tape.books.tobytes(), tape.top_price.tobytes(), tape.top_quantity.tobytes(), tape.marks.tobytes(),
     )  # fmt: skip
 
 
 READERS = {
     "binance_usdm": Reader("binance_usdm", [("XUSDT", 2, 3)], ("trade", "bookTicker", "depth", "markPrice")),
     "binance_spot": Reader("binance_spot", [("XUSDT", 2, 8)]),
-    "binance_coinm": Reader("binance_coinm", [("XUSD_PERP", 1, 0)], ("trade", "bookTicker", "depth")),
+    "binance_coinm": Reader("binance_coinm", [("XUSD_PERP", 1, 0)], ("trade", "bookTicker", "depth", "markPrice")),
     "hyperliquid": Reader("hyperliquid", [("BTC", 1, 5)]),
 }
 T = START_MS + 5_000
@@ -152,11 +157,17 @@ def samples(venue: str) -> list[bytes]:
         trade = f'"coin":"BTC","side":"A","px":"100.5","sz":"0.125","time":{T},"hash":"0xabc","tid":77'
         bought = trade.replace("77", "78").replace('"A"', '"B"')
         coin = f'"coin":"BTC","time":{T}'
+        ctx = (
+            '{"funding":"-0.00004863","openInterest":"18617460.25","prevDayPx":"0.2","dayNtlVlm":"7665220.55613",'
+            '"premium":"-0.0005","oraclePx":"100.25","markPx":"100.75","midPx":"100.5","impactPxs":["99.5","101.5"]'
+        )
         bodies = (
             ("trades", "[{" + trade + "},{" + bought + "}]"),
             ("trades", "[{" + trade + ',"users":["0xa","0xb"]}]'),
             ("bbo", "{" + coin + f',"bbo":[{level},{level}]' + "}"),
             ("l2Book", "{" + coin + f',"levels":[[{level},{level}],[{level}]]' + "}"),
+            ("activeAssetCtx", '{"coin":"BTC","ctx":' + ctx + "}}"),
+            ("activeAssetCtx", '{"coin":"BTC","ctx":' + ctx + ',"dayBaseVlm":"7.5"}}'),
         )
         return [('{"channel":"' + channel + '","data":' + body + "}").encode() for channel, body in bodies]
     symbol = READERS[venue].names[0]
@@ -175,10 +186,15 @@ def samples(venue: str) -> list[bytes]:
         f'"e":"depthUpdate","E":{T},{time}"s":"{symbol}",{pair}"U":11,"u":12,{chain}'
         f'"b":[["100.5","{quantity}"],["99.0","0"]],"a":[["101.5","{quantity}"]]'
     )
-    return [
-        (f'{{"stream":"{stream}@{name}","data":{{' + body + "}}").encode()
-        for name, body in (("trade", '"e":"trade",' + trade), ("bookTicker", quote), ("depth@100ms", diff))
-    ]
+    named = [("trade", '"e":"trade",' + trade), ("bookTicker", quote), ("depth@100ms", diff)]
+    if venue != "binance_spot":
+        mark = f'"e":"markPriceUpdate","E":{T},"s":"{symbol}","p":"100.75000000",'
+        named += [
+            ("markPrice@1s", mark + '"i":"100.25000001","r":"-0.00038167","T":0'),
+            ("markPrice", mark + '"P":"100.5","i":"100.25000001","r":"0.00038167","T":0'),
+            ("markPrice", mark + '"i":"100.25000001","P":"100.5","r":"0.00038167","T":0'),
+        ]
+    return [(f'{{"stream":"{stream}@{name}","data":{{' + body + "}}").encode() for name, body in named]
 
 
 def agree(venue: str, raw: bytes) -> Run:
@@ -317,6 +333,109 @@ def test_mutated_frames(venue: str) -> None:
         agree(venue, bytes(raw))
 
     check()
+
+
+# --- slow numbers -----------------------------------------------------------------------------------------------------
+
+
+CONTEXTS = [(venue, samples(venue)[-1]) for venue in READERS if venue != "binance_spot"]
+FIELDS = {"markPrice": ((INDEX, b"100.25000001"), (FUNDING, b"0.00038167")), "activeAssetCtx": ((INDEX, b"100.25"),)}
+
+
+def slow_number(venue: str, raw: bytes, old: bytes, text: str, place: int) -> float | None:
+    """What the scanner reads where `old` stood, None if it gives up; both paths agree on the frame in any case."""
+    assert raw.count(old) == 1
+    changed = raw.replace(old, text.encode())
+    result = agree(venue, changed)
+    return float(result.tape.reals[place]) if READERS[venue].scanned(result, changed) >= 0 else None
+
+
+def places() -> list[tuple[str, bytes, bytes, int]]:
+    return [
+        (venue, raw, old, place)
+        for venue, raw in CONTEXTS
+        for channel, fields in FIELDS.items()
+        if channel.encode() in raw
+        for place, old in fields
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *NUMBERS, "-0.00004863", "-0", "-0.0", "--1", "1e-5", "0.1", "0.3", "9007199254740991", "9007199254740992",
+        "9007199254740993", "0.9007199254740993", "900719925.4740991", "0.00000000000000001", "1.7976931348623157e308",
+        "00000000000000000.1", "118000.123456789012", "0.30000000000000004", "null",
+    ],
+)  # fmt: skip
+def test_slow_numbers_are_what_float_makes_of_them_or_left_to_the_slow_path(text: str) -> None:
+    for venue, raw, old, place in places():
+        value = slow_number(venue, raw, old, text, place)
+        if value is not None:
+            assert struct.pack("d", value) == struct.pack("d", float(text)), text
+
+
+def test_any_decimal_of_fifteen_digits_is_read_without_the_slow_path() -> None:
+    """The fast path may give up where it must, but not where it need not."""
+    venue, raw, old, place = places()[0]
+
+    @settings(USUAL, max_examples=300)
+    @given(st.integers(0, 10**15 - 1), st.integers(0, 14), st.booleans())
+    def check(mantissa: int, decimals: int, negative: bool) -> None:
+        text = "-" * negative + f"{Decimal(mantissa).scaleb(-decimals):f}"
+        value = slow_number(venue, raw, old, text, place)
+        assert value is not None
+        assert struct.pack("d", value) == struct.pack("d", float(text)), text
+
+    check()
+
+
+def test_a_null_slow_number_is_not_said() -> None:
+    (raw,) = [raw for venue, raw in CONTEXTS if venue == "hyperliquid"]
+    for old, new in ((b'"oraclePx":"100.25"', b'"oraclePx":null'), (b'"midPx":"100.5"', b'"midPx":null')):
+        result = agree("hyperliquid", raw.replace(old, new))
+        (total,) = [total for total in result.conveyor.state.bars.context_sums[0] if total["minute"] >= 0]  # type: ignore[union-attr]
+        assert total["mark"] == 100.75
+        assert math.isnan(total["index"]) == (b"oraclePx" in old)
+
+
+def test_more_slow_numbers_than_the_buffer_holds_are_all_folded() -> None:
+    """A full buffer stops the tape, which reads on where it stopped."""
+    venue, raw = CONTEXTS[0]
+    many = [raw.replace(b"0.00038167", b"0.%08d" % n) for n in range(1, 3_001)]
+    small = core(limits={"ticks_per_batch": 1_024})
+    at = (START_MS + 5_100) * NS_PER_MS
+    sent = [Record(n, at, 1, RecordKind.FRAME, each) for n, each in enumerate(many)]
+    few, all_ = (run([*READERS[venue].records, *sent], given) for given in (small, core()))
+    assert outcome(few) == outcome(all_)
+    newest = [total for total in few.conveyor.state.bars.context_sums[0] if total["minute"] >= 0]  # type: ignore[union-attr]
+    assert [total["funding"] for total in newest] == [float("0.00003000")]
+
+
+# --- book snapshots ---------------------------------------------------------------------------------------------------
+
+BODIES = {
+    "binance_usdm": '{"lastUpdateId":11,"E":%d,"T":%d,"bids":[["100.5","2.5"],["1","0.001"]],"asks":[["101.5","3"]]}',
+    "binance_coinm": '{"lastUpdateId":11,"E":%d,"T":%d,"symbol":"XUSD_PERP","pair":"XUSD","bids":[["1","2"]],"asks":[]}',
+    "binance_spot": '{"lastUpdateId":11,"bids":[["100.5","2.5"]],"asks":[["101.5","3"],["102","0.00000001"]]}',
+}
+
+
+@pytest.mark.parametrize("venue", BODIES)
+def test_a_snapshot_is_the_same_book_on_both_paths_and_a_damaged_one_is_none(venue: str) -> None:
+    reader, good = READERS[venue], BODIES[venue]
+    good = good % (T, T) if "%d" in good else good
+    texts = [good, good.replace(",", ", "), good[:-1], good.replace('"1', '"-1'), good.replace(":11", ":1e1"), "[]", ""]
+    books = []
+    for text in texts:
+        body = f"depth {reader.names[0]}\n{text}".encode()
+        sent = [*reader.records, Record(9, T * NS_PER_MS, 1, RecordKind.REST, body)]
+        fast, slow = run(sent), run_slowly(sent)
+        assert outcome(fast) == outcome(slow), text
+        assert fast.kinds() == slow.kinds(), text
+        books.append(int(fast.tape.books[0]["last_id"]))
+    assert books[:2] == [11, 11]
+    assert set(books[2:]) == {-1}
 
 
 # --- the venues' odd ones ---------------------------------------------------------------------------------------------

@@ -27,12 +27,13 @@ from engine.tape.message import (
 
 HEAD = b'{"stream":"'
 DEPTH_SPEEDS = ("", "@0ms", "@100ms", "@250ms", "@500ms", "@1000ms")
+SPEEDS = {"markPrice": ("", "@1s")}
 TRADE_CHANNELS = ("trade", "aggTrade")
 
 
 def stream_names(channel: str, symbol: str) -> list[str]:
     """Every combined-stream name of a channel: the update speed is part of the name, not of its meaning."""
-    speeds = DEPTH_SPEEDS if channel.startswith("depth") else ("",)
+    speeds = DEPTH_SPEEDS if channel.startswith("depth") else SPEEDS.get(channel, ("",))
     return [f"{symbol.lower()}@{channel}{speed}" for speed in speeds]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.frame import KIND_DIFF, KIND_LEVELS, KIND_QUOTE, KIND_TRADES
+from engine.core.frame import KIND_DIFF, KIND_LEVELS, KIND_QUOTE, KIND_SNAPSHOT, KIND_TRADES
 from engine.tape.dialect import Dialect
 from engine.tape.template import Template
 from engine.tape.venues import binance, binance_usdm
@@ -20,6 +20,13 @@ TEMPLATES = (
     Template("depth20", KIND_LEVELS, DEPTH),
     Template("depth10", KIND_LEVELS, DEPTH),
     Template("depth5", KIND_LEVELS, DEPTH),
+    *binance_usdm.MARK_PRICES,
+    Template(
+        "GET depth",
+        KIND_SNAPSHOT,
+        '\n{"lastUpdateId":<last_id>,"E":<event_ms>,"T":<transaction_ms>,"symbol":"<symbol>","pair":"<word>",'
+        '"bids":<bid_pairs>,"asks":<ask_pairs>}',
+    ),
 )
 DIALECT = Dialect(
     venue="binance_coinm",
@@ -35,4 +42,5 @@ DIALECT = Dialect(
     quantity_unit="contract",
     contract_sizes={"BTC": 100, "": 10},  # USD per contract; every coin but BTC has 10
     inverse=True,
+    requests=("depth",),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.frame import KIND_DIFF, KIND_LEVELS, KIND_QUOTE, KIND_TRADES
+from engine.core.frame import KIND_DIFF, KIND_LEVELS, KIND_QUOTE, KIND_SNAPSHOT, KIND_TRADES
 from engine.tape.dialect import CORE_BOOK, CORE_QUOTE, CORE_TRADE, Channel, Dialect
 from engine.tape.template import Template
 from engine.tape.venues import binance
@@ -35,6 +35,7 @@ TEMPLATES = (
     Template("depth20", KIND_LEVELS, PARTIAL),
     Template("depth10", KIND_LEVELS, PARTIAL),
     Template("depth5", KIND_LEVELS, PARTIAL),
+    Template("GET depth", KIND_SNAPSHOT, '\n{"lastUpdateId":<last_id>,"bids":<bid_pairs>,"asks":<ask_pairs>}'),
 )
 DIALECT = Dialect(
     venue="binance_spot",
@@ -55,4 +56,5 @@ DIALECT = Dialect(
     price_decimals=None,
     quantity_decimals=8,  # dust such as 47.07593600 is finer than the lot
     spot_sequence=True,
+    requests=("depth",),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.frame import KIND_DIFF, KIND_LEVELS, KIND_QUOTE, KIND_TRADES
+from engine.core.frame import KIND_CONTEXT, KIND_DIFF, KIND_LEVELS, KIND_QUOTE, KIND_SNAPSHOT, KIND_TRADES
 from engine.tape.dialect import CORE_BOOK, Channel, Dialect, core_channels
 from engine.tape.template import Template
 from engine.tape.venues import binance
@@ -14,6 +14,12 @@ DEPTH = (
 AGGREGATE = (
     '","data":{"e":"aggTrade","E":<event_ms>,"a":<trade_id>,"s":"<symbol>","p":"<price>","q":"<quantity>",'
     '"f":<aggregate_first>,"l":<aggregate_last>,"T":<transaction_ms>,"m":<buyer_is_maker>}}'
+)
+MARK_PRICE = '","data":{"e":"markPriceUpdate","E":<event_ms>,"s":"<symbol>","p":"<mark>",'
+MARK_PRICES = (
+    Template("markPrice", KIND_CONTEXT, MARK_PRICE + '"i":"<index>","r":"<funding>","T":<number>}}'),
+    Template("markPrice", KIND_CONTEXT, MARK_PRICE + '"P":"<word>","i":"<index>","r":"<funding>","T":<number>}}'),
+    Template("markPrice", KIND_CONTEXT, MARK_PRICE + '"i":"<index>","P":"<word>","r":"<funding>","T":<number>}}'),
 )
 TEMPLATES = (
     Template(
@@ -36,6 +42,12 @@ TEMPLATES = (
     Template("depth20", KIND_LEVELS, DEPTH),
     Template("depth10", KIND_LEVELS, DEPTH),
     Template("depth5", KIND_LEVELS, DEPTH),
+    *MARK_PRICES,
+    Template(
+        "GET depth",
+        KIND_SNAPSHOT,
+        '\n{"lastUpdateId":<last_id>,"E":<event_ms>,"T":<transaction_ms>,"bids":<bid_pairs>,"asks":<ask_pairs>}',
+    ),
 )
 CHANNELS = (
     *core_channels(("trade", "aggTrade"), "bookTicker"),
@@ -57,4 +69,5 @@ DIALECT = Dialect(
     subscribe=binance.subscribe,
     price_decimals=None,
     quantity_decimals=None,
+    requests=("depth",),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from engine.core.frame import KIND_LEVELS, KIND_QUOTE, KIND_TRADES
+from engine.core.frame import KIND_CONTEXT, KIND_LEVELS, KIND_QUOTE, KIND_TRADES
 from engine.tape.dialect import CORE_BOOK, Channel, Dialect, core_channels
 from engine.tape.message import (
     Candle,
@@ -32,6 +32,11 @@ TRADE = (
 LEVEL = '{"px":"<price>","sz":"<quantity>","n":<number>}'
 SORTED_LEVEL = '{"n":<number>,"px":"<price>","sz":"<quantity>"}'
 LEVELS = "[[<bids>{level}</bids>],[<asks>{level}</asks>]]"
+CONTEXT = (
+    '","data":{"coin":"<coin>","ctx":{"funding":"<funding>","openInterest":"<interest>","prevDayPx":"<word>",'
+    '"dayNtlVlm":"<word>","premium":"<word>","oraclePx":"<index>","markPx":"<mark>","midPx":"<word>",'
+    '"impactPxs":["<word>","<word>"]'
+)
 TEMPLATES = (
     Template("trades", KIND_TRADES, '","data":[<trades>' + TRADE + ',"users":["<word>","<word>"]}</trades>]}'),
     Template("trades", KIND_TRADES, '","data":[<trades>' + TRADE + "}</trades>]}"),
@@ -57,6 +62,8 @@ TEMPLATES = (
         KIND_LEVELS,
         '","data":{"coin":"<coin>","levels":' + LEVELS.replace("{level}", SORTED_LEVEL) + ',"time":<transaction_ms>}}',
     ),
+    Template("activeAssetCtx", KIND_CONTEXT, CONTEXT + ',"dayBaseVlm":"<word>"}}}'),
+    Template("activeAssetCtx", KIND_CONTEXT, CONTEXT + "}}}"),
 )
 
 
