@@ -51,7 +51,7 @@ class WrongError(AssertionError):
 
 @kernel
 def scan_at(tape: Any, buffer: Any, length: int, dialect: int) -> Any:
-    return scan(tape, buffer.ctypes.data + MARGIN, buffer.ctypes.data + MARGIN + length, dialect)
+    return scan(tape, buffer.ctypes.data + MARGIN, buffer.ctypes.data + MARGIN + length, dialect, False)
 
 
 def beginning(venue: str) -> list[Record]:

@@ -416,7 +416,7 @@ def test_more_slow_numbers_than_the_buffer_holds_are_all_folded() -> None:
 
 BODIES = {
     "binance_usdm": '{"lastUpdateId":11,"E":%d,"T":%d,"bids":[["100.5","2.5"],["1","0.001"]],"asks":[["101.5","3"]]}',
-    "binance_coinm": '{"lastUpdateId":11,"E":%d,"T":%d,"symbol":"XUSD_PERP","pair":"XUSD","bids":[["1","2"]],"asks":[]}',
+    "binance_coinm": '{"lastUpdateId":11,"E":%d,"T":%d,"symbol":"XUSD_PERP","pair":"X","bids":[["1","2"]],"asks":[]}',
     "binance_spot": '{"lastUpdateId":11,"bids":[["100.5","2.5"]],"asks":[["101.5","3"],["102","0.00000001"]]}',
 }
 
