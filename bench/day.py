@@ -1,7 +1,7 @@
 """A day of a simulated market, journaled and replayed: `python -m bench.day [--hours N] [--symbols K] [--folder DIR]`.
 
 One process simulates and journals; another one replays the journal through conveyor and store, and looks at its own
-memory at the end of every hour of the market. One JSON object on stdout. A whole day of 50 symbols is 85 million
+memory at the end of every hour of the market. One JSON object on stdout. A whole day of 50 symbols is 60 million
 frames: it takes an hour or so and some gigabytes under --folder, which are removed at the end.
 """
 
@@ -26,9 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 def day(minutes: int, symbols: int, folder: Path, piece_minutes: int = 60) -> dict[str, Any]:
     """Figures of both halves. piece_minutes: of market between two looks at the memory."""
     from config.schema import Core
+    from engine.warm import warm
     from replay.recording import record
     from replay.simulate import Market, simulate
 
+    warm()  # here, so that the replaying process neither waits for a compiler nor keeps its memory
     market = Market(seed=7, minutes=minutes, symbols=symbols, venue="binance_usdm", episodes="none")
     begun = time.perf_counter()
     made = record(folder / "journal", simulate(market), origin="simulated", core=Core(), connections=1)
