@@ -12,6 +12,7 @@ import click
 from engine.commands import terminal
 
 if TYPE_CHECKING:
+    from engine.io.disk import Disk
     from engine.io.store import StoreLimits
 
 
@@ -85,17 +86,25 @@ def replay_into(
     state_every: int = 60,
     title: str = "",
     limits: StoreLimits | None = None,
+    disk: Disk | None = None,
+    save_behind: bool = True,
 ) -> dict[str, Any]:
-    """Write the session of a journal; what the manifest will say, and where it went on from."""
+    """Write the session of a journal; what the manifest will say, and where it went on from.
+
+    disk: what the session's own files stand on, all but the store's; the real one unless given. save_behind: state
+    snapshots are written by a thread of their own.
+    """
     from config.schema import Core
     from engine.core.errors import ConfigError
     from engine.core.records import RecordKind, decode_at
+    from engine.io.disk import OS_DISK
     from engine.io.journal_reader import JournalReader
     from engine.io.session import SessionWriter
     from engine.io.states import StateFolder
     from engine.runner import paced, run
 
     compile_kernels()
+    disk = disk or OS_DISK
     reader = JournalReader(journal)
     info = reader.info()
     origin = str(reader.header.get("origin", "live"))
@@ -104,20 +113,20 @@ def replay_into(
     if record is None or record.kind != RecordKind.CONFIG:
         raise ConfigError(f"{journal}: holds no configuration epoch at its start, so there is nothing to replay")
     if force and session.exists():
-        StateFolder(session / "state").clear()
+        StateFolder(session / "state", disk).clear()
     with SessionWriter(
         session, origin=origin, journal=journal, config_digest=Core.decode(record.payload).digest(), overwrite=force,
-        limits=limits,
+        limits=limits, disk=disk,
     ) as writer:  # fmt: skip
-        states = StateFolder(session / "state")
-        conveyor, resumed_from = recall(states, writer.counts["links"])
+        states = StateFolder(session / "state", disk)
+        conveyor, resumed_from = recall(states, writer.links_behind)
         batches: Iterator[Any] = JournalReader(journal).batches(resumed_from + 1 if resumed_from else 0)
         batches = paced(batches, speed) if speed else batches
         showing = table_of(title or f"{origin} market · {journal}") if show else None
         sinks: Sequence[Any] = [writer, showing] if showing else [writer]
         with (
             terminal.progress("replay", info.raw_bytes, "bytes") if not show else quiet() as advance,
-            StateSaver(states, conveyor, state_every) as saver,
+            StateSaver(states, conveyor, writer, state_every, save_behind) as saver,
         ):
 
             def after(batch: Any) -> None:
@@ -153,7 +162,7 @@ def compile_kernels() -> None:
 def recall(states: Any, links: int) -> tuple[Any, int]:
     """The conveyor of the newest usable state snapshot and its seq; a new one and 0 if there is none.
 
-    links: links the session already holds; a snapshot ahead of them would leave a hole.
+    links: links the session already holds in all its parts; a snapshot ahead of them would leave a hole.
     """
     from engine import snapshot
     from engine.conveyor import Conveyor
@@ -170,17 +179,20 @@ def recall(states: Any, links: int) -> tuple[Any, int]:
 
 
 class StateSaver:
-    """Takes a state snapshot every so many links; encoding it and writing it out is the time of a thread of its own."""
+    """Takes a state snapshot every so many links; encoding it and writing it out is the time of a thread of its own.
 
-    def __init__(self, states: Any, conveyor: Any, every: int) -> None:
-        self._states, self._conveyor, self._every = states, conveyor, every
+    behind: False leaves no time to chance: it is written when it is taken.
+    """
+
+    def __init__(self, states: Any, conveyor: Any, writer: Any, every: int, behind: bool = True) -> None:
+        self._states, self._conveyor, self._writer, self._every = states, conveyor, writer, every
         self._link = conveyor.link
         self._room: Any = None
-        self._thread = ThreadPoolExecutor(1, "states")
+        self._thread = ThreadPoolExecutor(1, "states") if behind else None
         self._writing: Future[None] | None = None
 
     def look(self) -> None:
-        """Take one if it is time and the last one is written. Raises what kept that one from being written."""
+        """Take one if it is time and the last one is written."""
         from engine import snapshot
 
         if self._conveyor.link - self._link < self._every or (self._writing and not self._writing.done()):
@@ -190,7 +202,21 @@ class StateSaver:
         if self._room is None or self._room.symbols != len(self._conveyor.registry.instruments):
             self._room = snapshot.Room(self._conveyor)
         taken = snapshot.take(self._conveyor, self._room)
-        self._writing = self._thread.submit(lambda: self._states.save(taken.seq, snapshot.encode(taken)))
+        if self._thread:
+            self._writing = self._thread.submit(self._save, taken)
+        else:
+            self._save(taken)
+
+    def _save(self, taken: Any) -> None:
+        """Without it the next start only has more to compute, so a disk that refuses it ends nothing."""
+        from engine import snapshot
+
+        if not self._writer.sync():
+            return  # A snapshot ahead of the lines that the disk holds would leave a hole.
+        try:
+            self._states.save(taken.seq, snapshot.encode(taken))
+        except OSError as error:
+            terminal.note(f"note: no state snapshot at seq {taken.seq}: {error}")
 
     def wait(self) -> None:
         """Until what was taken is written."""
@@ -201,7 +227,8 @@ class StateSaver:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.shutdown(wait=True)
+        if self._thread:
+            self._thread.shutdown(wait=True)
         if kind is None:
             self.wait()
 

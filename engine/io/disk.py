@@ -6,6 +6,7 @@ retries, hides or logs: what an error means is decided by the journal.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -129,3 +130,24 @@ class OsDisk:
 
 
 OS_DISK = OsDisk()
+
+
+def write_all(disk: Disk, handle: int, data: bytes | bytearray | memoryview) -> int:
+    """Write all of it, however often it takes; returns its length."""
+    rest = memoryview(data)
+    while rest:
+        count = disk.write(handle, rest)
+        if count == 0:
+            raise OSError(errno.ENOSPC, "nothing was written")
+        rest = rest[count:]
+    return len(data)
+
+
+def read_all(disk: Disk, path: Path) -> bytes:
+    """The whole of a file."""
+    handle = disk.open(path)
+    try:
+        content = bytearray(disk.size(handle))
+        return bytes(content[: disk.read(handle, 0, memoryview(content))])
+    finally:
+        disk.close(handle)

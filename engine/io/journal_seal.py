@@ -10,13 +10,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from errno import ENOSPC
 from pathlib import Path
 
 import zstandard
 
 from engine.core.records import RecordBatch
-from engine.io.disk import Disk
+from engine.io.disk import Disk, write_all
 from engine.io.journal_reader import RESTORE, Buffers, DamageError, SegmentFile
 from engine.io.segment import (
     COMPRESSED,
@@ -57,17 +56,6 @@ def create_anew(disk: Disk, path: Path) -> int:
     except FileExistsError:
         disk.unlink(path)
         return disk.create(path)
-
-
-def write_all(disk: Disk, handle: int, data: bytes | bytearray) -> int:
-    """Write all of it, however often it takes; returns its length."""
-    rest = memoryview(data)
-    while rest:
-        count = disk.write(handle, rest)
-        if count == 0:
-            raise OSError(ENOSPC, "nothing was written")
-        rest = rest[count:]
-    return len(data)
 
 
 def _write_sealed(disk: Disk, handle: int, plain: SegmentFile, block_bytes: int, zstd_level: int) -> None:

@@ -22,9 +22,9 @@ from typing import Any
 from engine.core.errors import JournalError
 from engine.core.records import HEADER_BYTES, padded
 from engine.core.schema import SCHEMA_DIGEST
-from engine.io.disk import OS_DISK, Disk
+from engine.io.disk import OS_DISK, Disk, write_all
 from engine.io.journal_reader import RECORD, JournalReader, Torn
-from engine.io.journal_seal import create_anew, seal, write_all
+from engine.io.journal_seal import create_anew, seal
 from engine.io.segment import (
     FIRST_SEQ,
     ORIGINS,

@@ -15,7 +15,7 @@ from engine.core.errors import ConfigError, ConveyorError, InvariantError
 from engine.core.minutes import label
 from engine.core.schema import Status
 from engine.io.digest_line import digest_line
-from engine.io.disk import OS_DISK, Disk
+from engine.io.disk import OS_DISK, Disk, read_all
 from engine.io.manifest import JournalReference, instant, journal_reference, provenance
 from engine.io.outputs import LineFile, write_whole
 from engine.io.store import REBUILD, Store, StoreLimits, StoreStatus
@@ -52,6 +52,7 @@ class SessionWriter:
         self.folder, self._disk, self._now_ns = folder, disk, now_ns
         reference = journal_reference(journal, folder) if journal else None
         self._lock = _claim(folder, disk)
+        store: Store | None = None
         try:
             self._manifest = provenance(origin, reference, config_digest)
             self._begin(reference, overwrite)
@@ -61,10 +62,12 @@ class SessionWriter:
             self._counts: dict[str, Any] = {"links": 0, "minutes": 0, "rows": 0, "revisions": {}, "events": 0}
             self._counts["revisions"] = {status.name.lower(): 0 for status in Status}
             self._read_back()
-            self.store = Store(folder / STORE, limits, self._store_event)
+            self.store = store = Store(folder / STORE, limits, self._store_event)
             self._compare_store()
             self._save_manifest(complete=False, ended=None)
         except BaseException:
+            if store is not None:
+                store.close()
             disk.close(self._lock)
             raise
 
@@ -77,6 +80,19 @@ class SessionWriter:
     def counts(self) -> dict[str, Any]:
         """links, minutes, rows, revisions by status, events: the manifest's counts so far."""
         return self._counts
+
+    @property
+    def links_behind(self) -> int:
+        """Links whose records need not be fed again: every line and every row of them is here. A state snapshot that
+        stands behind more would leave a hole."""
+        status = self.store.status
+        return min(len(self._chains), 0 if status.holes else status.last_link + 1)
+
+    def sync(self) -> bool:
+        """Make digests and events durable; False if the disk refused a part. To be done before a state snapshot, which
+        says that nothing before it needs to be computed again."""
+        whole = self._digests.sync()
+        return self._events.sync() and whole
 
     def perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -164,21 +180,22 @@ class SessionWriter:
 
     def _begin(self, reference: JournalReference | None, overwrite: bool) -> None:
         """Refuse, clear or continue what is in the folder."""
-        path = self.folder / MANIFEST
         self._manifest["started"] = instant(self._now_ns())
         os.makedirs(self.folder / LOGS, 0o700, exist_ok=True)
+        there = self._disk.list(self.folder)
         if overwrite:
             for name in _OWN_FILES:
-                (self.folder / name).unlink(missing_ok=True)
+                if name in there:
+                    self._disk.unlink(self.folder / name)
             return
-        if not path.exists():
-            digests = self.folder / DIGESTS
-            if digests.exists() and digests.stat().st_size:  # an empty one is of a start that was cut short
+        if MANIFEST not in there:
+            # An empty one is of a start that was cut short.
+            if DIGESTS in there and read_all(self._disk, self.folder / DIGESTS):
                 raise ConfigError(
                     f"{self.folder} has no {MANIFEST} beside {DIGESTS}; restore it, or replay with --force"
                 )
             return
-        old = orjson.loads(path.read_bytes())
+        old = orjson.loads(read_all(self._disk, self.folder / MANIFEST))
         if old["complete"]:
             raise ConfigError(f"{self.folder} holds a complete session; give a new folder, or replay with --force")
         was = (old["journal"] or {}).get("header_sha256")

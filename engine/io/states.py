@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.io.disk import OS_DISK, Disk
-from engine.io.outputs import write_whole
+from engine.io.disk import OS_DISK, Disk, read_all
+from engine.io.outputs import DRAFT, write_whole
 
 SUFFIX = ".state"
 KEPT = 2
@@ -24,18 +24,19 @@ class StateFolder:
         path = self.folder / f"{seq:020d}{SUFFIX}"
         write_whole(self._disk, path, memoryview(data))  # a part of it is then no copy
         for old in self._paths()[:-KEPT]:
-            old.unlink(missing_ok=True)
+            self._disk.unlink(old)
         return path
 
     def newest_first(self) -> Iterator[tuple[int, bytes]]:
         """(seq, content) of every snapshot; the reader decides whether it can use one."""
         for path in reversed(self._paths()):
-            yield int(path.stem), path.read_bytes()
+            yield int(path.stem), read_all(self._disk, path)
 
     def clear(self) -> None:
-        """Forget them all: the session is complete, or begins anew."""
-        for path in self._paths():
-            path.unlink(missing_ok=True)
+        """Forget them all, and what a crash left of one: the session is complete, or begins anew."""
+        for path in self._paths((SUFFIX, SUFFIX + DRAFT)):
+            self._disk.unlink(path)
+        self._disk.fsync_dir(self.folder)
 
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{SUFFIX}"))
+    def _paths(self, suffixes: tuple[str, ...] = (SUFFIX,)) -> list[Path]:
+        return [self.folder / name for name in self._disk.list(self.folder) if name.endswith(suffixes)]

@@ -8,7 +8,7 @@ from random import Random
 from engine.core.records import Record, iterate
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalWriter
-from tests.io.disks import MemoryDisk
+from replay.chaos.disk import MemoryDisk
 
 FOLDER = Path("journal")
 HEADER = {"origin": "simulated"}

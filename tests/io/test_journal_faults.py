@@ -15,7 +15,7 @@ from engine.core.records import encode
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalFull, JournalLost, JournalWriter
 from engine.io.segment import is_segment
-from tests.io.disks import Killed, MemoryDisk
+from replay.chaos.disk import Killed, MemoryDisk
 from tests.io.journals import FOLDER, HEADER, append, read, record
 
 RECORDS = 48

@@ -15,7 +15,7 @@ from engine.core.records import SLACK_BYTES, Record, encode, iterate
 from engine.io import segment
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalWriter
-from tests.io.disks import MemoryDisk
+from replay.chaos.disk import MemoryDisk
 from tests.io.journals import FOLDER, HEADER, append, read, record, small_journal
 
 

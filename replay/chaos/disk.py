@@ -42,8 +42,8 @@ class MemoryDisk:
         self.failed_in: str | None = None
         self.random = Random(seed)
         self.entries: dict[Path, Inode] = {}
-        self._durable_entries: dict[Path, Inode] = {}
-        self._entry_changes: list[dict[Path, Inode]] = []  # the folder after each change since its last sync
+        # By folder: what it holds for certain, then what it held after each change since its last sync.
+        self._histories: dict[Path, list[dict[Path, Inode]]] = {}
         self._handles: dict[int, Inode | Path] = {}
         self._next_handle = 3
         self._dead = False
@@ -58,12 +58,14 @@ class MemoryDisk:
 
     def cut_power(self) -> MemoryDisk:
         """Only what was synced is certain; of the rest anything may be there, or zeros, or garbage."""
-        states = [self._durable_entries, *self._entry_changes]
-        self.entries = dict(self.random.choice(states))
+        self.entries = {}
+        for folder, history in self._histories.items():
+            found = self.random.choice(history)
+            self.entries |= found
+            self._histories[folder] = [found]
         for inode in self.entries.values():
             inode.data = bytearray(self._after_power_cut(inode))
             inode.synced, inode.ghosts = bytes(inode.data), []
-        self._durable_entries, self._entry_changes = dict(self.entries), []
         return self.restart()
 
     def _after_power_cut(self, inode: Inode) -> bytes:
@@ -100,7 +102,7 @@ class MemoryDisk:
         self._call("create")
         if path in self.entries:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        self._change({**self.entries, path: Inode()})
+        self._change(path.parent, {**self.entries, path: Inode()})
         return self._handle(self.entries[path])
 
     def append(self, path: Path) -> int:
@@ -159,16 +161,17 @@ class MemoryDisk:
     def rename(self, old: Path, new: Path) -> None:
         self._call("rename")
         inode = self._find(old)
-        self._change({path: other for path, other in self.entries.items() if path != old} | {new: inode})
+        assert old.parent == new.parent, "a rename between folders is two changes, which nothing here makes"
+        self._change(old.parent, {path: other for path, other in self.entries.items() if path != old} | {new: inode})
 
     def unlink(self, path: Path) -> None:
         self._call("unlink")
         self._find(path)
-        self._change({other: inode for other, inode in self.entries.items() if other != path})
+        self._change(path.parent, {other: inode for other, inode in self.entries.items() if other != path})
 
     def fsync_dir(self, folder: Path) -> None:
         self._call("fsync_dir")
-        self._durable_entries, self._entry_changes = dict(self.entries), []
+        self._histories[folder] = [self._within(folder)]
 
     def lock(self, folder: Path) -> int:
         self._call("lock")
@@ -192,9 +195,12 @@ class MemoryDisk:
             raise OSError(self.how, os.strerror(self.how))
         return True
 
-    def _change(self, entries: dict[Path, Inode]) -> None:
+    def _within(self, folder: Path) -> dict[Path, Inode]:
+        return {path: inode for path, inode in self.entries.items() if path.parent == folder}
+
+    def _change(self, folder: Path, entries: dict[Path, Inode]) -> None:
         self.entries = entries
-        self._entry_changes.append(dict(entries))
+        self._histories.setdefault(folder, [{}]).append(self._within(folder))
 
     def _find(self, path: Path) -> Inode:
         if path not in self.entries:
