@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from engine.commands import bench, config, data, demo, describe, prove, recording, replay, terminal, version
+from engine.commands import bench, chaos, config, data, demo, describe, prove, recording, replay, terminal, version
 
 VERBS: tuple[click.Command, ...] = (
     demo.demo,
@@ -18,6 +18,7 @@ VERBS: tuple[click.Command, ...] = (
     data.export,
     data.store,
     data.journal,
+    chaos.chaos,
     bench.bench,
     describe.describe,
     config.config,

@@ -90,7 +90,7 @@ def unavailable(path: Path, error: duckdb.Error) -> str:
             f"{path.name} is open in another process, and DuckDB lets one process in at a time; wait until the replay "
             "or the other `conveyor sql` that has it open has ended"
         )
-    if "no space left" in text or "disk full" in text:
+    if "no space left" in text or "disk full" in text or "file too large" in text:
         return f"{path.name}: no space left on the disk; free some, the rows waiting are written then"
     if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
         return f"{path.name} may not be read and written by this user; correct the owner or mode of the session folder"

@@ -244,7 +244,7 @@ def stored_facts(status: StoreStatus, links: int) -> dict[str, Any]:
         "missing_links": max(links - found, 0),
         "errors": status.errors,
         "last_error": status.last_error,
-        "rebuild": status.rebuild,
+        "rebuild": status.rebuild if found < links else "",  # fed again, it may have got everything after all
     }
 
 

@@ -1,4 +1,4 @@
-"""What every chaos run lives on: a small simulated market as a journal, and what the conveyor makes of it undisturbed."""
+"""What chaos runs live on: a small simulated market as a journal, and what the conveyor makes of it undisturbed."""
 
 from __future__ import annotations
 

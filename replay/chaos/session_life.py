@@ -59,8 +59,8 @@ class SessionLife:
         return happened
 
     def check(self, disk: MemoryDisk) -> int:
-        """No mixed state: what stands in the folder is the beginning of what an undisturbed life leaves, and the manifest
-        claims no more than is there. Returns the links there."""
+        """No mixed state: what stands in the folder is the beginning of what an undisturbed life leaves, and the
+        manifest claims no more than is there. Returns the links there."""
         found = [orjson.loads(line)["chain"] for line in whole_lines(self._content(disk, DIGESTS))]
         if found != [link.chain for link in links(self.material)][: len(found)]:
             raise Loss(f"{DIGESTS} has {len(found)} links, which are not those of an undisturbed replay")

@@ -1,4 +1,4 @@
-"""Every call on the disk fails once, in each way it can; the process ends or goes on as designed, and a next one follows.
+"""Every call on the disk fails once, in each way it can; the process ends or goes on as designed, and another follows.
 
 A life is played as often as it has calls, each time with the next of them failing. The calls are those of
 engine.io.disk, on a disk in memory: of a journal from nothing, of a journal that recovers, of a session (manifest,
@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.core.errors import ConveyorError
+from replay.chaos import store
 from replay.chaos.disk import Killed, MemoryDisk
 from replay.chaos.journal_life import Writing, reader
 from replay.chaos.material import Loss, Material
@@ -26,6 +27,7 @@ from replay.chaos.session_life import SessionLife
 
 HOWS: dict[str, int | str] = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "short": "short", "kill": "kill"}
 AFTERS = ("restart", "power")
+KINDS = ("journal", "recovery", "session", "store")
 
 
 @dataclass(frozen=True, order=True)
@@ -71,11 +73,13 @@ class Lives:
         # Each plays a case on its disk, asks its questions, and returns the calls of the life that had the fault.
         self.play: dict[str, Callable[[MemoryDisk, Case, Figures], int]] = {
             "journal": self._journal, "recovery": self._journal, "session": self._session,
+            "store": self._store,
         }  # fmt: skip
 
     def disk(self, case: Case) -> MemoryDisk:
         disk = deepcopy(self._killed) if case.life == "recovery" else MemoryDisk()
-        disk.fail_at, disk.how, disk.calls, disk.random = case.number, HOWS[case.how], 0, Random(case.number)
+        if case.life != "store":
+            disk.fail_at, disk.how, disk.calls, disk.random = case.number, HOWS[case.how], 0, Random(case.number)
         return disk
 
     def calls(self, life: str) -> int:
@@ -117,6 +121,13 @@ class Lives:
             life.check_whole(disk)
         return calls
 
+    def _store(self, disk: MemoryDisk, case: Case, figures: Figures) -> int:
+        with TemporaryDirectory(dir=self._folder) as folder:
+            store.spoil(self.material, Path(folder), case.how, case.number)
+        figures.cases += 1
+        figures.failed[f"store {case.how}"] += 1
+        return 0
+
     def _count(self, disk: MemoryDisk, figures: Figures) -> int:
         if disk.failed_in is not None:
             figures.cases += 1
@@ -146,6 +157,9 @@ def killed_in_mid_write(writing: Writing) -> MemoryDisk:
 
 def cases(lives: Lives, kinds: tuple[str, ...]) -> Iterator[Case]:
     for life in kinds:
+        if life == "store":
+            yield from (Case(life, how, "restart", 1 + number) for how in store.HOWS for number in range(store.NUMBERS))
+            continue
         count = lives.calls(life)
         for how in HOWS:
             for after in AFTERS:
@@ -154,7 +168,7 @@ def cases(lives: Lives, kinds: tuple[str, ...]) -> Iterator[Case]:
 
 def syscall(
     material: Material, folder: Path, runs: int | None = None, seed: int = 0,
-    kinds: tuple[str, ...] = ("journal", "recovery", "session"), only: str = "",
+    kinds: tuple[str, ...] = KINDS, only: str = "",
     progress: Callable[[int], None] = lambda count: None,
 ) -> Figures:  # fmt: skip
     """Play every case, or `runs` of them drawn with `seed`, or `only` the one that is named. Raises Loss."""

@@ -1,11 +1,6 @@
 """A restart goes on where the state stood and gives the same bits as never stopping."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +14,9 @@ from engine.core.effects import MinuteRows
 from engine.core.errors import ConfigError
 from engine.core.records import Record, batch_of, encode, iterate
 from engine.io.journal_reader import JournalReader
-from engine.io.session_reader import SessionReader
 from engine.io.states import StateFolder
 from replay.recording import record
 from replay.simulate import Market, simulate
-
-KILLS = 10
 
 
 def simulated(folder: Path, venue: Any) -> Path:
@@ -111,34 +103,3 @@ def test_the_newest_two_states_are_kept_and_read_newest_first(tmp_path):
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     folder.clear()
     assert list(folder.newest_first()) == []
-
-
-def test_ten_real_kills_of_a_replay_leave_the_session_of_an_uninterrupted_one(tmp_path):
-    """SIGKILL at random instants; started again each time, it ends with the digest of a replay nobody disturbed."""
-    journal = simulated(tmp_path / "journal", "binance_usdm")
-
-    def command(session: Path, speed: str) -> list[str]:
-        arguments = ["replay", str(journal), "--out", str(session), "--speed", speed, "--state-every", "1"]
-        return [sys.executable, "-m", "engine.cli", *arguments]
-
-    subprocess.run(command(tmp_path / "whole", "max"), check=True, capture_output=True)
-    rng = random.Random(17)
-    killed = 0
-    while killed < KILLS:
-        process = subprocess.Popen(
-            command(tmp_path / "killed", "15x"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 0.4 + 1.6 * rng.random()  # some before the first minute, most in the middle
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.01)
-        assert process.poll() is None, "the replay was over before it could be killed: make it slower"
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        killed += 1
-    last = subprocess.run(command(tmp_path / "killed", "max"), check=False, capture_output=True, text=True)
-    assert last.returncode == 0, last.stderr
-    with SessionReader(tmp_path / "whole") as whole, SessionReader(tmp_path / "killed") as survivor:
-        assert list(survivor.digests()) == list(whole.digests())
-        assert survivor.complete
-        assert survivor.row_count() == whole.row_count()
-        assert survivor.manifest["chain"] == whole.manifest["chain"]

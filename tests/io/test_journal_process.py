@@ -1,16 +1,14 @@
-"""The journal on a real disk: real kills, a real limit, real locks, threads and modes."""
+"""The journal on a real disk: a real limit, locks, threads and modes; for real kills see tests/replay/test_chaos.py."""
 
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -21,20 +19,6 @@ from engine.io.journal_writer import JournalWriter, journal_header
 
 HEADER = {"origin": "simulated"}
 ROOT = Path(__file__).parents[2]
-
-# Writes until it is killed; prints each seq that commit acknowledged.
-ENDLESS = """
-import sys
-from engine.io.journal_writer import JournalWriter
-writer = JournalWriter(sys.argv[1], header={"origin": "simulated"}, segment_bytes=100_000, block_bytes=10_000)
-print("opened", writer.durable_seq, flush=True)
-seq = writer.durable_seq + 1
-while True:
-    for seq in range(seq, seq + 1 + seq % 50):
-        assert writer.append(5, seq % 7, seq * 1000, b"%d " % seq * (seq % 40)) == seq
-    print(writer.commit(), flush=True)
-    seq += 1
-"""
 
 # Writes until the limit on file sizes stops it, lifts the limit, and goes on.
 LIMITED = """
@@ -76,26 +60,6 @@ def assert_records(folder: Path) -> int:
     return seq
 
 
-def test_ten_real_kills_lose_nothing_acknowledged(tmp_path: Path) -> None:
-    random, folder, before = Random(10), tmp_path / "journal", -1
-    for _ in range(10):
-        process = child(ENDLESS, folder)
-        assert process.stdout is not None
-        assert process.stdout.readline().split() == ["opened", str(before)]
-        time.sleep(random.uniform(0.0, 0.25))
-        process.send_signal(signal.SIGKILL)
-        lines = process.stdout.read().split("\n")
-        assert process.wait() == -signal.SIGKILL
-        acknowledged = [int(line) for line in lines[:-1]]  # the last line may be torn
-
-        before = assert_records(folder)
-
-        assert before >= max(acknowledged, default=-1)
-    report = JournalReader(folder).check()
-    assert report.info.records == before + 1 > 1_000
-    assert len(report.info.segments) > 5
-
-
 def test_a_limit_on_file_sizes_is_a_full_disk(tmp_path: Path) -> None:
     process = child(LIMITED, tmp_path / "journal")
     output, _ = process.communicate(timeout=60)
@@ -114,7 +78,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(JournalError, match="stop the other writer"):
             JournalWriter(folder, header=HEADER)
         other = subprocess.run(
-            [sys.executable, "-c", ENDLESS, str(folder)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            [sys.executable, "-m", "replay.chaos.victim", "journal", str(folder)], cwd=ROOT,
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert other.returncode == 1

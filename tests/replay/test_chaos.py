@@ -1,0 +1,111 @@
+"""Chaos in small: the same functions as `conveyor chaos`, with few runs; and bugs planted for it to find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replay.chaos.kill import kill
+from replay.chaos.material import Loss, Material, simulated
+from replay.chaos.plants import PLANTS, planted
+from replay.chaos.power import power
+from replay.chaos.syscall import Case, syscall
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return simulated(tmp_path_factory.mktemp("chaos") / "journal", minutes=1)
+
+
+def test_ten_kills_lose_nothing(material: Material, tmp_path: Path) -> None:
+    figures = kill(material, tmp_path, runs=10)
+
+    assert figures.deaths.total() >= 10
+    assert figures.acknowledged > 100
+    assert (figures.journals, figures.sessions) == (1, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_hundred_deaths_of_journals_lose_nothing(material: Material, tmp_path: Path) -> None:
+    figures = power(material, tmp_path, runs=200, kinds=("journal",))
+
+    assert figures.cuts + figures.kills >= 200
+    assert figures.torn_tails >= 5  # the model does tear tails
+    assert figures.acknowledged == figures.stories * len(material.records)
+
+
+def test_sessions_go_on_after_power_cuts(material: Material, tmp_path: Path) -> None:
+    figures = power(material, tmp_path, runs=160, kinds=("session",))
+
+    assert figures.session_cuts >= 8
+    assert figures.session_stories >= 1
+
+
+def test_damage_outside_the_tail_is_refused_with_its_segment(material: Material, tmp_path: Path) -> None:
+    figures = power(material, tmp_path, runs=300, kinds=("damage",))
+
+    assert figures.refused == figures.damaged == 300
+
+
+def test_calls_of_journals_may_fail(material: Material, tmp_path: Path) -> None:
+    figures = syscall(material, tmp_path, runs=500, seed=1, kinds=("journal", "recovery"))
+
+    assert figures.cases == 500
+    assert figures.went_on >= 50
+    assert set(figures.failed) >= {
+        "make_folder", "lock", "list", "create", "append", "open", "size", "read", "write", "fdatasync", "truncate",
+        "rename", "unlink", "fsync_dir",
+    }  # fmt: skip
+
+
+def test_calls_of_sessions_may_fail(material: Material, tmp_path: Path) -> None:
+    figures = syscall(material, tmp_path, runs=8, kinds=("session",))
+
+    assert figures.cases == 8
+
+
+@pytest.mark.parametrize("how", ["cut", "garbage", "full"])
+def test_a_store_may_be_spoilt(material: Material, tmp_path: Path, how: str) -> None:
+    assert syscall(material, tmp_path, only=f"store/{how}/restart/1").cases == 1
+
+
+# The shortest way to find each: what the seeds of a longer search came upon.
+FOUND_BY = {
+    "skip-fdatasync": "journal",
+    "skip-fsync-of-folder": "journal",
+    "acknowledge-early": "journal",
+    "ignore-crc": "calls",
+    "seal-unsynced": "journal",
+    "seal-deletes-first": "calls",
+    "keep-the-torn-tail": "journal",
+    "keep-the-short-write": "calls",
+    "accept-a-torn-state": "session",
+    "accept-a-state-ahead": "session",
+    "save-before-sync": "session",
+    "manifest-in-place": "session",
+}
+
+
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_a_planted_bug_is_found(material: Material, tmp_path: Path, name: str) -> None:
+    kind = FOUND_BY[name]
+    search: Any = syscall if kind == "calls" else power
+    with planted(name), pytest.raises(Loss, match="to see it again"):
+        search(material, tmp_path, runs=400, kinds=("journal",) if kind == "calls" else (kind,))
+
+
+def test_every_planted_bug_is_looked_for() -> None:
+    assert set(PLANTS) == {*FOUND_BY, "store-acknowledges-early"}
+
+
+@pytest.mark.slow
+def test_a_store_that_acknowledges_early_is_found_by_killing(material: Material, tmp_path: Path) -> None:
+    with pytest.raises(Loss):
+        kill(material, tmp_path, runs=60, planted="store-acknowledges-early", victims=("replay",))
+
+
+def test_a_case_is_named_as_it_is_read() -> None:
+    case = Case("journal", "EIO", "power", 17)
+    assert Case.of(str(case)) == case
