@@ -205,20 +205,18 @@ def manifest_in_place() -> list[Patch]:
 
 def store_acknowledges_early() -> list[Patch]:
     """The store's digest lines, which say that a link is in it, are committed before the rows."""
-    from engine.io import store
+    from engine.io.database import Appender
 
-    def insert(self: Any, batch: Any) -> int:
+    def append(self: Any, rows: Any, lines: Any) -> None:
         import time
 
-        rows, lines = store.rows_to_arrow(batch), store.digests_to_arrow(batch)
-        for table, columns in (("digests", lines), ("feature_revisions", rows)):
-            self._connection.begin()
-            store._append(self._connection, table, columns)
-            self._connection.commit()
+        for statement, incoming in ((self._append_lines, lines), (self._append_rows, rows)):  # noqa: B007
+            self._connection.execute(self._begin)
+            self._connection.execute(statement)
+            self._connection.execute(self._commit)
             time.sleep(0.005)  # as a slow disk would
-        return int(rows.num_rows)
 
-    return [(store.Store, "_insert", insert)]
+    return [(Appender, "append", append)]
 
 
 # Which chaos is expected to find it; others may as well.
