@@ -116,6 +116,7 @@ class Killer:
         if longest_s:
             command += ["--inside", place, "--number", str(random.randrange(1, 4)), "--after-s", str(share * longest_s)]
         out, err = self.place / "stdout", self.place / "stderr"
+        out.write_bytes(b"")  # a victim may die before it opens its own, and must not be taken for the one before it
         if place == "start":
             status = self._live_from_the_start(command, out, err, share)
         else:
