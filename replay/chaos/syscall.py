@@ -19,9 +19,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.core.errors import ConveyorError
+from engine.io.segment import UNFINISHED, segment_name
 from replay.chaos import store
 from replay.chaos.disk import Killed, MemoryDisk
-from replay.chaos.journal_life import Writing, reader
+from replay.chaos.journal_life import FOLDER, Writing, reader
 from replay.chaos.material import Loss, Material
 from replay.chaos.session_life import SessionLife
 
@@ -150,6 +151,7 @@ def killed_in_mid_write(writing: Writing) -> MemoryDisk:
     disk.restart()
     last = disk.entries[max(disk.entries)]
     last.data[len(last.synced) :] = b"CVB\x01 torn"
+    disk.close(disk.create(FOLDER / (segment_name(0) + UNFINISHED)))  # and a sealing that had begun
     if reader(disk).info().torn_bytes != 9:
         raise Loss("the journal that is to be recovered has no torn tail of nine bytes")
     return disk
