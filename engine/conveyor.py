@@ -94,9 +94,11 @@ class Conveyor:
             elif stop == tape.SNAPSHOT:
                 if apply_snapshot(self._tape, detail, int(self._tape.clock[CLOCK_RECV])) == BOOK_BROKEN:
                     self._ask_for_books(effects)
+                self._fold()  # at once: its tick may come before the venue's first minute is known
             elif stop == tape.CONTROL:
                 record, position = decode_at(batch.buffer, position)
                 self._obey(record, effects)
+                self._fold()
             elif stop == tape.STRANGE:
                 record, _ = decode_at(batch.buffer, position)
                 self._read_slowly(record, effects)

@@ -172,3 +172,13 @@ def test_every_null_real_has_one_pattern_and_zero_has_no_sign() -> None:
         again = link.rows.copy()
         make_canonical(again)
         assert again.tobytes() == link.rows.tobytes()
+
+
+def test_a_snapshot_before_the_first_event_means_the_same_whether_a_batch_ends_behind_it_or_not() -> None:
+    story = Story().up("trade", "depth")
+    snapshot = len(story.records)
+    story.snapshot(-900, 2, [["99", "1"]], [["101", "1"]])
+    story.trade(70_000)
+    whole, cut = story.run(), story.run(cuts=[snapshot + 1])
+    sums = [run.conveyor.state.bars.depth_sums.tobytes() for run in (whole, cut)]  # type: ignore[union-attr]
+    assert sums[0] == sums[1]
