@@ -30,7 +30,7 @@ def write_trades(row, total, minute, symbol):
     row.trade_count = total.trades if held else 0
     row.received = total.received if held else 0
     row.late_merged = total.late_merged if held else 0
-    row.late_dropped = total.late_dropped if held else 0
+    row.late_dropped = 0  # they come after the close, if they come
     row.duplicate = total.duplicate if held else 0
     row.rejected = total.rejected if held else 0
     row.quote_volume_hi = row.quote_volume_lo = 0

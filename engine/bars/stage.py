@@ -68,10 +68,10 @@ def revise(tape: Tape, bars: Bars, members: np.ndarray, minute: int) -> None:
 
 
 def _conserve(bars: Bars, members: np.ndarray, minute: int) -> None:
-    """received = in the bar + late + duplicate + rejected, for every symbol, in production too."""
+    """received = in the bar + duplicate + rejected, for every symbol, in production too."""
     sums = bars.trade_sums[members, minute & 3]
     sums = sums[sums["minute"] == minute]
-    counted = sums["messages"] + sums["late_dropped"] + sums["duplicate"] + sums["rejected"]
+    counted = sums["messages"] + sums["duplicate"] + sums["rejected"]
     lost = np.flatnonzero(sums["received"] != counted)
     if lost.size:
         raise InvariantError(

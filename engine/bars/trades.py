@@ -11,52 +11,46 @@ from engine.core.schema import Reason
 from engine.core.wide import add_product
 
 REJECTED, OVERFLOW = int(Reason.REJECTED), int(Reason.OVERFLOW)
-VOLUME_MAX = 2**63 - 1
+VOLUME_MAX = INT_MAX = 2**63 - 1
+INT_MIN = -(2**63)
 
 
 @inlined
 def begin_trades(total, minute):
-    """Make a slot clean for a minute."""
+    """Make a slot clean for a minute: every price and every time is beyond the extremes it begins with."""
     total.minute = minute
     total.messages = total.trades = 0
-    total.open = total.open_ns = total.open_order = 0
-    total.close = total.close_ns = total.close_order = 0
-    total.high = total.low = 0
+    total.open = total.close = 0
+    total.open_ns = total.open_order = INT_MAX
+    total.close_ns = total.close_order = INT_MIN
+    total.high, total.low = INT_MIN, INT_MAX
     total.base = total.buy_base = 0
     total.quote_hi = total.quote_lo = total.buy_quote_hi = total.buy_quote_lo = 0
     total.square_hi = total.square_lo = 0
     total.size_max = 0
-    total.received = total.late_merged = total.late_dropped = total.duplicate = total.rejected = 0
+    total.received = total.late_merged = total.duplicate = total.rejected = 0
 
 
 @inlined
 def add_trade(total, tick):
     """One counted trade into its minute."""
-    price, quantity = tick.price, tick.quantity
-    if total.messages == 0:
-        total.high = total.low = price
-        total.open = total.close = price
-        total.open_ns = total.close_ns = tick.event_ns
-        total.open_order = total.close_order = tick.order
-    else:
-        if price > total.high:
-            total.high = price
-        if price < total.low:
-            total.low = price
-        if tick.event_ns < total.open_ns or (tick.event_ns == total.open_ns and tick.order < total.open_order):
-            total.open, total.open_ns, total.open_order = price, tick.event_ns, tick.order
-        if tick.event_ns > total.close_ns or (tick.event_ns == total.close_ns and tick.order > total.close_order):
-            total.close, total.close_ns, total.close_order = price, tick.event_ns, tick.order
+    price, quantity, event_ns, order = tick.price, tick.quantity, tick.event_ns, tick.order
     total.messages += 1
     total.trades += tick.count
+    total.high = max(total.high, price)
+    total.low = min(total.low, price)
+    total.size_max = max(total.size_max, quantity)
+    if event_ns < total.open_ns or (event_ns == total.open_ns and order < total.open_order):
+        total.open, total.open_ns, total.open_order = price, event_ns, order
+    if event_ns > total.close_ns or (event_ns == total.close_ns and order > total.close_order):
+        total.close, total.close_ns, total.close_order = price, event_ns, order
     total.base += quantity
     total.quote_hi, total.quote_lo = add_product(total.quote_hi, total.quote_lo, price, quantity)
     total.square_hi, total.square_lo = add_product(total.square_hi, total.square_lo, quantity, quantity)
-    if tick.buy:
-        total.buy_base += quantity
-        total.buy_quote_hi, total.buy_quote_lo = add_product(total.buy_quote_hi, total.buy_quote_lo, price, quantity)
-    if quantity > total.size_max:
-        total.size_max = quantity
+    # A factor of 0 or 1 and no branch: which side took is a coin toss that no processor foresees.
+    bought = quantity * tick.buy
+    total.buy_base += bought
+    total.buy_quote_hi, total.buy_quote_lo = add_product(total.buy_quote_hi, total.buy_quote_lo, price, bought)
 
 
 @inlined
@@ -84,34 +78,36 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
         tick = ticks[i]
         s = tick.symbol
         venue = venues[symbols[s].venue]
-        opened = venue.open_minute
-        minute = tick.event_ns // NS_PER_MINUTE
-        late = minute < opened
-        if tick.flag != COUNTED:
-            # What is not counted is accounted for where it was seen, unless its minute is still to be closed.
-            if late or minute > opened + MINUTES_AHEAD or tick.flag == NOT_BELIEVED:
-                minute = opened
-        elif late and not (minute == opened - 1 and venue.grace_open):
-            enter_late(ledger, clock, marks, s, minute, opened)
-            continue
-        elif minute > opened + MINUTES_AHEAD:
-            set_mark(marks, s, opened, OVERFLOW)
-            minute = opened
+        opened = minute = venue.open_minute
+        counted, late = tick.flag == COUNTED, False
+        begin_ns = opened * NS_PER_MINUTE
+        if tick.event_ns < begin_ns or tick.event_ns >= begin_ns + NS_PER_MINUTE:
+            minute = tick.event_ns // NS_PER_MINUTE
+            late, beyond = minute < opened, minute > opened + MINUTES_AHEAD
+            if not counted:
+                # What is not counted is accounted for where it was seen, unless its minute is still to be closed.
+                if late or beyond or tick.flag == NOT_BELIEVED:
+                    minute = opened
+            elif late and not (minute == opened - 1 and venue.grace_open):
+                enter_late(ledger, clock, marks, s, minute, opened)
+                continue
+            elif beyond:
+                set_mark(marks, s, opened, OVERFLOW)
+                minute, counted = opened, False
         total = sums[s, minute & 3]
         if total.minute != minute:
             begin_trades(total, minute)
         total.received += 1
-        if tick.flag == DUPLICATE:
-            total.duplicate += 1
-        elif tick.flag == COUNTED and tick.quantity > VOLUME_MAX - total.base:
-            total.rejected += 1
-            set_mark(marks, s, minute, OVERFLOW)
-        elif tick.flag != COUNTED or tick.event_ns // NS_PER_MINUTE != minute:
-            total.rejected += 1
-            if tick.flag == NOT_BELIEVED:
-                set_mark(marks, s, opened, REJECTED)
-        else:
+        if counted and tick.quantity <= VOLUME_MAX - total.base:
             add_trade(total, tick)
             if late:
                 total.late_merged += 1
+        elif tick.flag == DUPLICATE:
+            total.duplicate += 1
+        else:
+            total.rejected += 1
+            if counted:
+                set_mark(marks, s, minute, OVERFLOW)
+            elif tick.flag == NOT_BELIEVED:
+                set_mark(marks, s, opened, REJECTED)
     clock[CLOCK_TRADES] = 0

@@ -154,28 +154,27 @@ CONTEXT_TICK = _layout("context tick", """
 
 TRADE_SUM = _layout("trade sums", """
     minute            minute this slot holds; -1: clean
+    received          trade messages of this minute, whatever became of them
     messages          trade messages in the bar
     trades            venue trades in the bar
-    open              price of the least trade by (event_ns, order)
-    open_ns           its event time
-    open_order        its order
-    close             price of the greatest trade
-    close_ns          its event time
-    close_order       its order
     high              largest price
     low               smallest price
+    size_max          largest quantity
+    open_ns           event time of the least trade by (event_ns, order)
+    close_ns          event time of the greatest trade
+    close             its price
+    close_order       its order
     base              sum of quantity
-    buy_base          the same over taker buys
     quote_hi          sum of price * quantity, high word
     quote_lo          low word
-    buy_quote_hi      the same over taker buys
-    buy_quote_lo      low word
     square_hi         sum of quantity squared, high word
     square_lo         low word
-    size_max          largest quantity
-    received          trade messages of this minute, whatever became of them
+    buy_base          sum of quantity over taker buys
+    buy_quote_hi      sum of price * quantity over taker buys, high word
+    buy_quote_lo      low word
+    open              price of the least trade
+    open_order        its order
     late_merged       merged after the first close
-    late_dropped      came after grace
     duplicate         seen before
     rejected          in no candle, or not believed
 """)  # fmt: skip
