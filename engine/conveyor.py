@@ -262,7 +262,7 @@ class Conveyor:
             NULL if skew_ns == NULL else skew_ns // NS_PER_MS,
             lateness_ns // NS_PER_MS,
             (int(belt.clock[CLOCK_RECV]) - offset_ns - boundary_ns) // NS_PER_MS,
-            reason,
+            int(reason),
         )
         return closing, quality.Witness(present, proven, reason is CloseReason.TIMEOUT, skewed)
 

@@ -6,9 +6,11 @@ import numpy as np
 
 from engine.core.frame import ROLE_BOOK
 from engine.core.kernel import inlined, kernel
-from engine.core.layouts import CLOCK_QUOTES, GRID_POINTS, MINUTES_AHEAD
+from engine.core.layouts import CLOCK_QUOTES, MINUTES_AHEAD
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import NULL
+
+INT_MAX = 2**63 - 1
 
 
 @inlined
@@ -16,42 +18,43 @@ def extend(total, now):
     """Let the quote that comes into force count for the extremes of the minute."""
     mid, spread = now.bid + now.ask, now.ask - now.bid
     if total.mid_open == NULL:
-        total.mid_open = total.mid_high = total.mid_low = mid
-        total.spread_max = spread
-        return
-    if mid > total.mid_high:
-        total.mid_high = mid
-    if mid < total.mid_low:
-        total.mid_low = mid
-    if spread > total.spread_max:
-        total.spread_max = spread
+        total.mid_open = mid
+    total.mid_high = max(total.mid_high, mid)
+    total.mid_low = min(total.mid_low, mid)
+    total.spread_max = max(total.spread_max, spread)
 
 
 @inlined
 def begin_quotes(total, minute, now):
-    """Make a slot clean; a quote already in force counts from the minute's start."""
+    """Make a slot clean; a quote already in force counts from the minute's start.
+
+    NULL is the least integer, so it begins a largest value as well.
+    """
     total.minute = minute
     total.quotes = total.valid_quotes = 0
-    total.mid_open = total.mid_high = total.mid_low = total.mid_close = NULL
+    total.mid_open = total.mid_high = total.mid_close = total.spread_max = NULL
+    total.mid_low = INT_MAX
     total.microprice = np.nan
-    total.quote_ns = total.ofi = total.path_points = 0
-    total.spread_max = NULL
+    total.quote_ns = total.ofi = total.path_points = total.path_runs = 0
     total.spread_ns = total.spread_bp_ns = total.imbalance1_ns = 0.0
-    for point in range(GRID_POINTS):
-        total.path[point] = NULL
+    now.path_next = 0
     if now.valid:
         extend(total, now)
 
 
 @inlined
-def integrate(total, now, until_ns):
+def integrate(total, path, now, until_ns):
     """Carry the quote in force, within one minute, from where it stands to `until_ns`."""
     start_ns = now.minute * NS_PER_MINUTE
-    while now.path_next < GRID_POINTS and start_ns + (now.path_next + 1) * NS_PER_S <= until_ns:
+    if start_ns + (now.path_next + 1) * NS_PER_S <= until_ns:
+        behind = (until_ns - start_ns) // NS_PER_S
+        run = path[total.path_runs]
+        run.end, run.mid = behind, NULL
+        total.path_runs += 1
         if now.valid:
-            total.path[now.path_next] = now.bid + now.ask
-            total.path_points += 1
-        now.path_next += 1
+            run.mid = now.bid + now.ask
+            total.path_points += behind - now.path_next
+        now.path_next = behind
     duration = until_ns - now.at_ns
     if duration > 0 and now.valid:
         spread = now.ask - now.bid
@@ -63,33 +66,24 @@ def integrate(total, now, until_ns):
 
 
 @inlined
-def finish_minute(sums, now):
+def finish_minute(sums, paths, now):
     """Take the quote to the end of its minute, seal what holds there, and begin the next one."""
     total = sums[now.minute & 3]
-    boundary_ns = (now.minute + 1) * NS_PER_MINUTE
-    integrate(total, now, boundary_ns)
+    integrate(total, paths[now.minute & 3], now, (now.minute + 1) * NS_PER_MINUTE)
     if now.valid:
         total.mid_close = now.bid + now.ask
         weight = now.bid_quantity + now.ask_quantity
         total.microprice = (float(now.ask) * now.bid_quantity + float(now.bid) * now.ask_quantity) / weight
     now.minute += 1
-    now.path_next = 0
     begin_quotes(sums[now.minute & 3], now.minute, now)
 
 
 @inlined
 def flow(now, tick):
-    """Order-flow imbalance of one valid quote against the last one (Cont, Kukanov & Stoikov 2014)."""
-    change = np.int64(0)
-    if tick.bid >= now.flow_bid:
-        change += tick.bid_quantity
-    if tick.bid <= now.flow_bid:
-        change -= now.flow_bid_quantity
-    if tick.ask <= now.flow_ask:
-        change -= tick.ask_quantity
-    if tick.ask >= now.flow_ask:
-        change += now.flow_ask_quantity
-    return change
+    """Order-flow imbalance of a valid quote against the valid one before it (Cont, Kukanov & Stoikov 2014)."""
+    came = (tick.bid >= now.bid) * tick.bid_quantity + (tick.ask >= now.ask) * now.ask_quantity
+    went = (tick.bid <= now.bid) * now.bid_quantity + (tick.ask <= now.ask) * tick.ask_quantity
+    return came - went
 
 
 @inlined
@@ -100,8 +94,11 @@ def effect_ns(event_ns, at_ns, open_minute):
 
 
 @kernel
-def fold_quotes(clock, ticks, symbols, venues, sums, quote_now):
-    """Fold the waiting ticks that carry a quote into `sums`, QUOTE_SUM (symbols, SLOTS)."""
+def fold_quotes(clock, ticks, symbols, venues, sums, paths, quote_now):
+    """Fold the waiting ticks that carry a quote.
+
+    sums: QUOTE_SUM (symbols, SLOTS); paths: MID_RUN (symbols, SLOTS, GRID_POINTS); quote_now: QUOTE_NOW (symbols,).
+    """
     for i in range(clock[CLOCK_QUOTES]):
         tick = ticks[i]
         if tick.role == ROLE_BOOK:
@@ -112,32 +109,28 @@ def fold_quotes(clock, ticks, symbols, venues, sums, quote_now):
         if now.minute < 0:
             now.minute = time_ns // NS_PER_MINUTE
             now.at_ns = time_ns
-            now.path_next = (time_ns - now.minute * NS_PER_MINUTE - 1) // NS_PER_S
             begin_quotes(sums[s, now.minute & 3], now.minute, now)
         while time_ns >= (now.minute + 1) * NS_PER_MINUTE:
-            finish_minute(sums[s], now)
+            finish_minute(sums[s], paths[s], now)
         total = sums[s, now.minute & 3]
-        integrate(total, now, time_ns)
+        integrate(total, paths[s, now.minute & 3], now, time_ns)
         total.quotes += tick.updates
         now.valid = tick.valid
         if not tick.valid:
             continue
+        if now.bid_quantity > 0:
+            total.ofi += flow(now, tick)
         now.bid, now.bid_quantity = tick.bid, tick.bid_quantity
         now.ask, now.ask_quantity = tick.ask, tick.ask_quantity
         extend(total, now)
         total.valid_quotes += 1
-        if now.flow_known:
-            total.ofi += flow(now, tick)
-        now.flow_known = 1
-        now.flow_bid, now.flow_bid_quantity = tick.bid, tick.bid_quantity
-        now.flow_ask, now.flow_ask_quantity = tick.ask, tick.ask_quantity
 
 
 @kernel
-def close_quotes(members, minute, sums, quote_now):
+def close_quotes(members, minute, sums, paths, quote_now):
     """Take every symbol of `members` whose quote still stands in `minute` or before to the end of it."""
     for i in range(members.shape[0]):
         s = members[i]
         now = quote_now[s]
         while 0 <= now.minute <= minute:
-            finish_minute(sums[s], now)
+            finish_minute(sums[s], paths[s], now)

@@ -21,6 +21,12 @@ def age_ms(boundary_ns, time_ns):
 
 
 @inlined
+def conserved(total, minute):
+    """Whether received = in the bar + duplicate + rejected."""
+    return total.minute != minute or total.received == total.messages + total.duplicate + total.rejected
+
+
+@inlined
 def write_trades(row, total, minute, symbol):
     """Columns that come from trades; price columns only if there was one."""
     held = total.minute == minute
@@ -170,30 +176,43 @@ def write_ages(row, symbol, quote_alive_ns, book_alive_ns, boundary_ns):
 
 @kernel
 def write_rows(
-    members, minute, quote_alive_ns, book_alive_ns, symbols, trades, quotes, depths, contexts, context_now, rows
-):
+    members, minute, quote_alive_ns, book_alive_ns, skew_ms, lateness_ms, wait_ms, reason,
+    symbols, trades, quotes, depths, contexts, context_now, rows,
+):  # fmt: skip
     """Write the row of `minute` for every symbol of `members` into `rows`, ROW (symbols,).
 
     quote_alive_ns, book_alive_ns: (symbols,) newest frame of the connections of its quote and of its depth channel, on
-    the venue's clock; -1: none.
+    the venue's clock; -1: none. Returns a symbol whose trades are not all accounted for; -1: none, as it must be.
     """
     boundary_ns = (minute + 1) * NS_PER_MINUTE
     slot = minute & 3
+    lost = -1
     for i in range(members.shape[0]):
         s = members[i]
         row, symbol = rows[s], symbols[s]
+        if not conserved(trades[s, slot], minute):
+            lost = s
         write_trades(row, trades[s, slot], minute, symbol)
         write_quotes(row, quotes[s, slot], minute, symbol)
         fall_back_on_mids(row)
         write_depths(row, depths[s, slot], minute, symbol)
         write_context(row, contexts[s, slot], context_now[s], minute, boundary_ns, symbol)
         write_ages(row, symbol, quote_alive_ns[s], book_alive_ns[s], boundary_ns)
+        row.clock_skew_ms, row.lateness_ms, row.close_wait_ms, row.close_reason = skew_ms, lateness_ms, wait_ms, reason
+    return lost
 
 
 @kernel
 def rewrite_trades(members, minute, symbols, trades, rows):
-    """Write the trade columns anew into rows that already hold the rest: late trades touch nothing else."""
+    """Write the trade columns anew into rows that already hold the rest: late trades touch nothing else.
+
+    Returns as write_rows.
+    """
+    lost = -1
     for i in range(members.shape[0]):
         s = members[i]
+        if not conserved(trades[s, minute & 3], minute):
+            lost = s
         write_trades(rows[s], trades[s, minute & 3], minute, symbols[s])
         fall_back_on_mids(rows[s])
+    return lost

@@ -13,21 +13,20 @@ from engine.bars.rows import rewrite_trades, write_rows
 from engine.bars.trades import fold_trades
 from engine.core.errors import InvariantError
 from engine.core.minutes import label
-from engine.core.schema import CloseReason
 from engine.core.state import Bars, Tape
 
 
 def fold(tape: Tape, bars: Bars) -> None:
     """Fold every waiting tick; the buffers are empty afterwards."""
     fold_trades(tape.clock, tape.trade_ticks, tape.symbols, tape.venues, tape.marks, bars.trade_sums, bars.ledger)
-    fold_quotes(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.quote_sums, bars.quote_now)
+    fold_quotes(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.quote_sums, bars.mid_paths, bars.quote_now)
     fold_depths(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.depth_sums, bars.depth_now)
     fold_contexts(tape.clock, tape.context_ticks, tape.symbols, tape.venues, bars.context_sums)
 
 
 def seal(bars: Bars, members: np.ndarray, minute: int) -> None:
     """Take quotes and books to the boundary; from here on they cannot change the minute."""
-    close_quotes(members, minute, bars.quote_sums, bars.quote_now)
+    close_quotes(members, minute, bars.quote_sums, bars.mid_paths, bars.quote_now)
     close_depths(members, minute, bars.depth_sums, bars.depth_now)
 
 
@@ -36,7 +35,7 @@ class Closing(NamedTuple):
 
     quote_alive_ns, book_alive_ns: as in write_rows.
     skew_ms: clock offset or NULL. lateness_ms: of the slowest voting connection. wait_ms: closing record - boundary -
-    skew.
+    skew. reason: code of CloseReason.
     """
 
     quote_alive_ns: np.ndarray
@@ -44,37 +43,30 @@ class Closing(NamedTuple):
     skew_ms: int
     lateness_ms: int
     wait_ms: int
-    reason: CloseReason
+    reason: int
 
 
 def close(tape: Tape, bars: Bars, members: np.ndarray, minute: int, closing: Closing) -> None:
     """Write the rows of `minute` at its first close."""
-    write_rows(
-        members, minute, closing.quote_alive_ns, closing.book_alive_ns, tape.symbols, bars.trade_sums, bars.quote_sums,
-        bars.depth_sums, bars.context_sums, bars.context_now, bars.rows,
+    lost = write_rows(
+        members, minute, *closing, tape.symbols, bars.trade_sums, bars.quote_sums, bars.depth_sums, bars.context_sums,
+        bars.context_now, bars.rows,
     )  # fmt: skip
-    rows = bars.rows
-    rows["clock_skew_ms"][members] = closing.skew_ms
-    rows["lateness_ms"][members] = closing.lateness_ms
-    rows["close_wait_ms"][members] = closing.wait_ms
-    rows["close_reason"][members] = int(closing.reason)
-    _conserve(bars, members, minute)
+    _conserve(bars, minute, lost)
 
 
 def revise(tape: Tape, bars: Bars, members: np.ndarray, minute: int) -> None:
     """Write the trade columns of `minute` anew into the rows, which hold the revision before."""
-    rewrite_trades(members, minute, tape.symbols, bars.trade_sums, bars.rows)
-    _conserve(bars, members, minute)
+    lost = rewrite_trades(members, minute, tape.symbols, bars.trade_sums, bars.rows)
+    _conserve(bars, minute, lost)
 
 
-def _conserve(bars: Bars, members: np.ndarray, minute: int) -> None:
-    """received = in the bar + duplicate + rejected, for every symbol, in production too."""
-    sums = bars.trade_sums[members, minute & 3]
-    sums = sums[sums["minute"] == minute]
-    counted = sums["messages"] + sums["duplicate"] + sums["rejected"]
-    lost = np.flatnonzero(sums["received"] != counted)
-    if lost.size:
+def _conserve(bars: Bars, minute: int, lost: int) -> None:
+    """A trade that was received and is in no count is our own fault, in production too. lost: a symbol; -1: none."""
+    if lost >= 0:
+        total = bars.trade_sums[lost, minute & 3]
         raise InvariantError(
-            f"bars: minute {label(minute)}, symbol index {members[lost[0]]}: received {sums['received'][lost[0]]} "
-            f"trades, accounted for {counted[lost[0]]}; stop publishing, keep the journal and report it"
+            f"bars: minute {label(minute)}, symbol index {lost}: received {total['received']} trades, accounted for "
+            f"{total['messages'] + total['duplicate'] + total['rejected']}; stop publishing, keep the journal and "
+            "report it"
         )

@@ -179,7 +179,7 @@ TRADE_SUM = _layout("trade sums", """
     rejected          in no candle, or not believed
 """)  # fmt: skip
 
-QUOTE_SUM = _layout("quote sums", f"""
+QUOTE_SUM = _layout("quote sums", """
     minute            minute this slot holds; -1: clean
     quotes            quote updates
     valid_quotes      valid ones among them
@@ -195,7 +195,12 @@ QUOTE_SUM = _layout("quote sums", f"""
     ~imbalance1_ns    sum of b/(a + b) at the best prices * duration
     ofi               order-flow imbalance
     path_points       points of the path that have a mid
-    path[{GRID_POINTS}]          bid + ask at the end of each second; NULL: none
+    path_runs         runs of the path that are written
+""")  # fmt: skip
+
+MID_RUN = _layout("run of the mid path", """
+    end               one past its last point; point p is the end of second p, and the run begins where the last ended
+    mid               bid + ask in force at these points; NULL: none
 """)  # fmt: skip
 
 QUOTE_NOW = _layout("quote in force", """
@@ -203,15 +208,10 @@ QUOTE_NOW = _layout("quote in force", """
     at_ns             integrated up to here
     path_next         next point of the mid path, 0..60
     valid             1: the quote below is in force
-    bid               as in the tick
-    bid_quantity      as in the tick
+    bid               of the newest valid quote, as in the tick
+    bid_quantity      as in the tick; 0: no quote was ever valid
     ask               as in the tick
     ask_quantity      as in the tick
-    flow_known        1: the four values below are the last valid quote
-    flow_bid          last valid quote, for the order-flow imbalance
-    flow_bid_quantity as above
-    flow_ask          as above
-    flow_ask_quantity as above
 """)  # fmt: skip
 
 DEPTH_SUM = _layout("depth sums", """

@@ -16,9 +16,11 @@ from engine.core.layouts import (
     CONTEXT_TICK,
     DEPTH_NOW,
     DEPTH_SUM,
+    GRID_POINTS,
     LEDGER,
     LEDGER_LINES,
     MARK,
+    MID_RUN,
     PENDING,
     QUOTE_NOW,
     QUOTE_SUM,
@@ -75,6 +77,7 @@ class Bars(NamedTuple):
 
     trade_sums: np.ndarray  # TRADE_SUM (symbols, SLOTS)
     quote_sums: np.ndarray  # QUOTE_SUM (symbols, SLOTS)
+    mid_paths: np.ndarray  # MID_RUN (symbols, SLOTS, GRID_POINTS): the mid at the end of each second, as runs
     quote_now: np.ndarray  # QUOTE_NOW (symbols,)
     depth_sums: np.ndarray  # DEPTH_SUM (symbols, SLOTS)
     depth_now: np.ndarray  # DEPTH_NOW (symbols,)
@@ -88,7 +91,7 @@ class Bars(NamedTuple):
 # Arrays whose first axis is the symbol; only the part of the symbols in use is worth copying into a snapshot.
 PER_SYMBOL = {
     "tape.symbols", "tape.marks", "tape.books", "tape.top_price", "tape.top_quantity", "tape.seen_ids",
-    "bars.trade_sums", "bars.quote_sums", "bars.quote_now", "bars.depth_sums", "bars.depth_now", "bars.context_sums",
+    "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_now", "bars.context_sums",
     "bars.context_now", "bars.rows", "bars.previous_mid",
 }  # fmt: skip
 
@@ -135,6 +138,7 @@ class EngineState:
         self.bars = Bars(
             trade_sums=zeros((symbols, SLOTS), TRADE_SUM),
             quote_sums=zeros((symbols, SLOTS), QUOTE_SUM),
+            mid_paths=zeros((symbols, SLOTS, GRID_POINTS), MID_RUN),
             quote_now=zeros(symbols, QUOTE_NOW),
             depth_sums=zeros((symbols, SLOTS), DEPTH_SUM),
             depth_now=zeros(symbols, DEPTH_NOW),
