@@ -174,7 +174,9 @@ class Work:
         self.copies = [array.copy() for array in self.bars]
         self.out = np.zeros((minutes, symbols, ACCUMULATORS))
         self.closed: list[np.ndarray] = []
-        self.closing = bars.Closing(*2 * (np.full(symbols, 2**62, np.int64),), 0, 0, 0, int(CloseReason.EVENT))
+        self.closing = bars.Closing(
+            np.full(len(self.tape.connections), 2**62, np.int64), 0, 0, 0, int(CloseReason.EVENT)
+        )
 
     def fold(self, closing: bool) -> list[int]:
         """ns per part. Copying ticks into the buffers, where the tape would have written them, is not counted."""

@@ -239,10 +239,10 @@ class Conveyor:
         offset_ns = skew_ns if skew_ns != NULL else 0
         present = proven = 0
         lateness_ns = 0
-        alive_ns = {name: np.full(len(belt.symbols), -1, np.int64) for name in ("quote_carriers", "book_carriers")}
+        newest_ns = np.full(len(belt.connections), -1, np.int64)
         for c in np.flatnonzero(belt.connections["venue"] == venue).tolist():
             connection = belt.connections[c]
-            heard_ns = int(connection["last_recv_ns"]) - offset_ns
+            newest_ns[c] = heard_ns = int(connection["last_recv_ns"]) - offset_ns
             ended_before = not connection["live"] and connection["event_ns_max"] < boundary_ns - NS_PER_MINUTE
             if not ended_before and int(connection["up_ns"]) - offset_ns < boundary_ns:
                 present |= 1 << c
@@ -250,15 +250,11 @@ class Conveyor:
                 proven |= (heard_ns >= boundary_ns) << c
                 if connection["votes"]:
                     lateness_ns = max(lateness_ns, int(connection["lateness_ns"]))
-            for carriers, newest_ns in alive_ns.items():
-                carried = (belt.symbols[carriers] >> c & 1) == 1
-                newest_ns[carried] = np.maximum(newest_ns[carried], heard_ns)
         skewed = skew_ns == NULL or (
             before_ns != NULL and abs(skew_ns - before_ns) > self.core.quality.skew_step_ms_max * NS_PER_MS
         )
         closing = bars.Closing(
-            alive_ns["quote_carriers"],
-            alive_ns["book_carriers"],
+            newest_ns,
             NULL if skew_ns == NULL else skew_ns // NS_PER_MS,
             lateness_ns // NS_PER_MS,
             (int(belt.clock[CLOCK_RECV]) - offset_ns - boundary_ns) // NS_PER_MS,
@@ -273,8 +269,8 @@ class Conveyor:
         belt.venues[venue]["dirty"] = 0
         mine = np.flatnonzero(belt.symbols["venue"] == venue)
         before = self._recall(minute, mine)
-        total = sums.trade_sums[mine, minute & 3]
-        touched = (total["minute"] == minute) & (total["late_merged"] != before["late_merged"])
+        held = sums.trade_sums["minute"][mine, minute & 3] == minute
+        touched = held & (sums.trade_sums["late_merged"][mine, minute & 3] != before["late_merged"])
         members = mine[touched & (before["received"] != NULL)]
         self._recall(minute, members)
         bars.revise(belt, sums, members, minute)
@@ -376,7 +372,7 @@ class Conveyor:
         assert self.state is not None
         if not len(members):
             return
-        rows = self._bars.rows[members]
+        rows = self._bars.rows.take(members)
         make_canonical(rows)
         self.state.history.put(minute, members, rows)
         key = (venue, minute)
@@ -384,16 +380,14 @@ class Conveyor:
         self.revisions[key] = revision
         self.revisions.pop((venue, minute - self.core.limits.history_minutes), None)
         name = self.registry.venues[venue]
-        instruments = [self.registry.instruments[s] for s in members]
-        symbols = tuple(instrument.symbol for instrument in instruments)
-        written = {
-            "tape": tape.close(self._tape, venue),
-            "bars": row_words("bars", rows),
-            "quality": row_words("quality", rows),
-        }
-        digests = {stage: stage_digest(stage, name, minute, revision, symbols, written[stage]) for stage in STAGES}
+        indices = members.tolist()
+        symbols = tuple(map(self.registry.names.__getitem__, indices))
+        scales = tuple(map(self.registry.scales.__getitem__, indices))
+        digests = {}
+        for stage in STAGES:
+            words = tape.close(self._tape, venue) if stage == "tape" else row_words(stage, rows, self.state.room)
+            digests[stage] = stage_digest(stage, name, minute, revision, symbols, words)
         self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
-        scales = tuple((instrument.price_decimals, instrument.quantity_decimals) for instrument in instruments)
         seq = int(self._tape.clock[CLOCK_SEQ])
         effects.append(MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision))
         self.link += 1

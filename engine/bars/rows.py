@@ -9,6 +9,7 @@ from engine.core.kernel import inlined, kernel
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.schema import NULL, OhlcSource
 from engine.core.wide import add_wide, multiply, multiply_small, to_float
+from engine.core.words import lowest_bit
 
 NEVER = 2**63 - 1
 FROM_TRADES, FROM_MIDS, FROM_NOTHING = int(OhlcSource.TRADE), int(OhlcSource.MID), int(OhlcSource.NONE)
@@ -153,7 +154,17 @@ def write_context(row, total, now, minute, boundary_ns, symbol):
 
 
 @inlined
-def write_ages(row, symbol, quote_alive_ns, book_alive_ns, boundary_ns):
+def newest_of(heard_ns, carriers):
+    """The newest of some connections, a bit set, was heard then; -1: none of them."""
+    newest_ns = np.int64(-1)
+    while carriers != 0:
+        newest_ns = max(newest_ns, heard_ns[lowest_bit(carriers)])
+        carriers &= carriers - 1
+    return newest_ns
+
+
+@inlined
+def write_ages(row, symbol, heard_ns, boundary_ns):
     """Age of the newest book or quote message, and the staler of the two channels.
 
     A channel that speaks only on change is proven by any frame of its connection: silence then means no change.
@@ -164,11 +175,11 @@ def write_ages(row, symbol, quote_alive_ns, book_alive_ns, boundary_ns):
     if symbol.quote_channel >= 0:
         proof_ns = symbol.newest_quote_ns
         if symbol.quote_on_change and proof_ns >= 0:
-            proof_ns = max(proof_ns, quote_alive_ns)
+            proof_ns = max(proof_ns, newest_of(heard_ns, symbol.quote_carriers))
     if symbol.book_channel >= 0:
         book_ns = symbol.newest_book_ns
         if symbol.book_on_change and book_ns >= 0:
-            book_ns = max(book_ns, book_alive_ns)
+            book_ns = max(book_ns, newest_of(heard_ns, symbol.book_carriers))
         proof_ns = min(proof_ns, book_ns)
     if proof_ns < NEVER:
         row.book_staleness_ms = age_ms(boundary_ns, proof_ns)
@@ -176,13 +187,13 @@ def write_ages(row, symbol, quote_alive_ns, book_alive_ns, boundary_ns):
 
 @kernel
 def write_rows(
-    members, minute, quote_alive_ns, book_alive_ns, skew_ms, lateness_ms, wait_ms, reason,
+    members, minute, heard_ns, skew_ms, lateness_ms, wait_ms, reason,
     symbols, trades, quotes, depths, contexts, context_now, rows,
 ):  # fmt: skip
     """Write the row of `minute` for every symbol of `members` into `rows`, ROW (symbols,).
 
-    quote_alive_ns, book_alive_ns: (symbols,) newest frame of the connections of its quote and of its depth channel, on
-    the venue's clock; -1: none. Returns a symbol whose trades are not all accounted for; -1: none, as it must be.
+    heard_ns: (connections,) receive time of the newest frame on the venue's clock; -1: none. The four numbers behind
+    it are columns, equal for all symbols. Returns a symbol whose trades are not all accounted for; -1: there is none.
     """
     boundary_ns = (minute + 1) * NS_PER_MINUTE
     slot = minute & 3
@@ -197,7 +208,7 @@ def write_rows(
         fall_back_on_mids(row)
         write_depths(row, depths[s, slot], minute, symbol)
         write_context(row, contexts[s, slot], context_now[s], minute, boundary_ns, symbol)
-        write_ages(row, symbol, quote_alive_ns[s], book_alive_ns[s], boundary_ns)
+        write_ages(row, symbol, heard_ns, boundary_ns)
         row.clock_skew_ms, row.lateness_ms, row.close_wait_ms, row.close_reason = skew_ms, lateness_ms, wait_ms, reason
     return lost
 

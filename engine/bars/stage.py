@@ -19,7 +19,9 @@ from engine.core.state import Bars, Tape
 def fold(tape: Tape, bars: Bars) -> None:
     """Fold every waiting tick; the buffers are empty afterwards."""
     fold_trades(tape.clock, tape.trade_ticks, tape.symbols, tape.venues, tape.marks, bars.trade_sums, bars.ledger)
-    fold_quotes(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.quote_sums, bars.mid_paths, bars.quote_now)
+    fold_quotes(
+        tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.quote_sums, bars.mid_paths, bars.quote_now
+    )
     fold_depths(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.depth_sums, bars.depth_now)
     fold_contexts(tape.clock, tape.context_ticks, tape.symbols, tape.venues, bars.context_sums)
 
@@ -33,13 +35,11 @@ def seal(bars: Bars, members: np.ndarray, minute: int) -> None:
 class Closing(NamedTuple):
     """What the tape and the clock say of a minute that closes.
 
-    quote_alive_ns, book_alive_ns: as in write_rows.
-    skew_ms: clock offset or NULL. lateness_ms: of the slowest voting connection. wait_ms: closing record - boundary -
-    skew. reason: code of CloseReason.
+    heard_ns: as in write_rows. skew_ms: clock offset or NULL. lateness_ms: of the slowest voting connection. wait_ms:
+    closing record - boundary - skew. reason: code of CloseReason.
     """
 
-    quote_alive_ns: np.ndarray
-    book_alive_ns: np.ndarray
+    heard_ns: np.ndarray
     skew_ms: int
     lateness_ms: int
     wait_ms: int

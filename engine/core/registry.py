@@ -15,6 +15,8 @@ class Registry:
 
     venues: list[str] = field(default_factory=list)
     instruments: list[Instrument] = field(default_factory=list)  # index = symbol index
+    names: list[str] = field(default_factory=list)  # of the instruments
+    scales: list[tuple[int, int]] = field(default_factory=list)  # their (price_decimals, quantity_decimals)
     subscriptions: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # connection -> (channel, symbol)
     _index: dict[tuple[str, str], int] = field(default_factory=dict)  # (venue, symbol) -> symbol index
 
@@ -26,6 +28,8 @@ class Registry:
         """Enter a symbol; its index is the next one."""
         self._index[instrument.venue, instrument.symbol] = len(self.instruments)
         self.instruments.append(instrument)
+        self.names.append(instrument.symbol)
+        self.scales.append((instrument.price_decimals, instrument.quantity_decimals))
 
     def venue(self, name: str, limit: int) -> int:
         """Index of a venue, entered if it is new."""

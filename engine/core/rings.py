@@ -4,7 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.core.kernel import kernel
 from engine.core.schema import NULL
+
+BLOCK = 64  # symbols whose rows stay in the nearest cache while their columns are written one after the other
+
+
+@kernel
+def put_rows(words: np.ndarray, position: int, symbols: np.ndarray, rows: np.ndarray) -> None:
+    """Write rows, (symbols, fields), at `position` of both halves of the ring, words (fields, 2 * minutes, symbols)."""
+    minutes = words.shape[1] // 2
+    for first in range(0, symbols.shape[0], BLOCK):
+        last = min(first + BLOCK, symbols.shape[0])
+        for field in range(words.shape[0]):
+            for i in range(first, last):
+                words[field, position, symbols[i]] = rows[i, field]
+            for i in range(first, last):
+                words[field, position + minutes, symbols[i]] = rows[i, field]
+
+
+@kernel
+def take_rows(words: np.ndarray, position: int, symbols: np.ndarray, rows: np.ndarray) -> None:
+    """The way back: fill rows, (symbols, fields), with what stands at `position`."""
+    for first in range(0, symbols.shape[0], BLOCK):
+        last = min(first + BLOCK, symbols.shape[0])
+        for field in range(words.shape[0]):
+            for i in range(first, last):
+                rows[i, field] = words[field, position, symbols[i]]
 
 
 class ColumnRing:
@@ -30,10 +56,8 @@ class ColumnRing:
 
     def put(self, minute: int, symbols: np.ndarray, rows: np.ndarray) -> None:
         """Write one row per symbol index; `rows` has dtype `row` and the length of `symbols`."""
-        words = rows.view(np.int64).reshape(len(rows), len(self.index)).T
         position = minute % self.minutes
-        self.words[:, position, symbols] = words
-        self.words[:, position + self.minutes, symbols] = words
+        put_rows(self.words, position, symbols, rows.view(np.int64).reshape(len(rows), len(self.index)))
         self.puts[position] += 1
 
     def put_back(self, position: int, words: np.ndarray) -> None:
@@ -44,8 +68,9 @@ class ColumnRing:
 
     def at(self, minute: int, symbols: np.ndarray) -> np.ndarray:
         """A copy of the rows of one minute."""
-        words = self.words[:, minute % self.minutes, symbols]
-        return np.ascontiguousarray(words.T).view(self.row).reshape(len(symbols))
+        rows = np.empty((len(symbols), len(self.index)), np.int64)
+        take_rows(self.words, minute % self.minutes, symbols, rows)
+        return rows.view(self.row).reshape(len(symbols))
 
     def window(self, name: str, minute: int, length: int) -> np.ndarray:
         """View (length, symbols) of one column, oldest first, ending with `minute`; valid until the next put."""

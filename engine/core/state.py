@@ -91,8 +91,8 @@ class Bars(NamedTuple):
 # Arrays whose first axis is the symbol; only the part of the symbols in use is worth copying into a snapshot.
 PER_SYMBOL = {
     "tape.symbols", "tape.marks", "tape.books", "tape.top_price", "tape.top_quantity", "tape.seen_ids",
-    "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_now", "bars.context_sums",
-    "bars.context_now", "bars.rows", "bars.previous_mid",
+    "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_now",
+    "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid",
 }  # fmt: skip
 
 
@@ -148,6 +148,7 @@ class EngineState:
             rows=zeros(symbols, ROW),
             previous_mid=zeros((symbols, 2), np.int64),
         )
+        self.room = zeros(symbols * ROW.itemsize // 8, np.int64)  # holds nothing between two closes
         self.history = ColumnRing(ROW, symbols, limits.history_minutes)
         self._set_blank()
 

@@ -123,13 +123,13 @@ def read(tape: Any, buffer: Any, position: int, end: int, in_hand: bool) -> Any:
 def close(tape: Tape, venue: int) -> np.ndarray:
     """What the tape's digest covers at a close: the mix of every tick so far, and the counts of what was not one."""
     connections = tape.connections[tape.connections["venue"] == venue]
-    books = tape.books[tape.symbols["venue"] == venue]
+    mine = np.flatnonzero(tape.symbols["venue"] == venue)
     counted = [connections[name].astype(np.int64) for name in ("frames", "fallbacks", "ignored", "malformed", "future")]
     counted += [
         connections["event_ns_max"],
         connections["lateness_ns"],
-        books["last_id"],
-        books["gaps"],
-        books["mismatched"],
+        tape.books["last_id"][mine],
+        tape.books["gaps"][mine],
+        tape.books["mismatched"][mine],
     ]
     return np.concatenate([tape.venues["mix"][venue : venue + 1], *counted])

@@ -1,7 +1,7 @@
 """The ring of closed minutes: a window is the tail of history, wherever it ends."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.rings import ColumnRing
@@ -14,6 +14,7 @@ def rows(*values: int) -> np.ndarray:
     return np.array([(value, value / 2) for value in values], ROW)
 
 
+@settings(deadline=None)  # the first example may compile
 @given(first=st.integers(0, 10**6), minutes=st.integers(1, 60), length=st.integers(1, 16))
 def test_a_window_is_the_tail_of_history_and_contiguous(first, minutes, length):
     ring = ColumnRing(ROW, symbols=2, minutes=16)

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.engine.helpers import Run, Story, core, same_rows
+from engine.core.errors import InvariantError
+from engine.core.schema import NULL, CloseReason
+from tests.engine.helpers import M, Run, Story, core, same_rows
 
 D60, D120 = 60_000, 120_000
 QUIET = {"no_trades", "feed_absent"}
@@ -619,6 +621,37 @@ def test_splitting_before_the_first_believed_message_changes_nothing() -> None:
     story.trade(D60 + 500)
     whole, split = story.run(), story.run(cuts=[second])
     assert same_rows(whole.links, split.links)
+
+
+def test_the_mid_path_is_kept_as_runs() -> None:
+    """A point is the mid just before a second ends: a quote at the very end of one counts from the next one on."""
+    story = trading("trade", "bookTicker")
+    story.quote(3_500, "99", "1", "101", "1")
+    story.quote(10_000, "100", "1", "102", "1")
+    story.quote(10_500, "101", "1", "103", "1")
+    story.quote(50_001, "104", "1", "103", "1")  # crossed: not in force
+    story.quote(58_999, "105", "1", "107", "1")
+    story.trade(D60 + 500)
+    run = story.run()
+    bars = run.conveyor.state.bars  # type: ignore[union-attr]
+    total = bars.quote_sums[0, M & 3]
+    path: list[int | None] = []
+    for end, mid in bars.mid_paths[0, M & 3][: total["path_runs"]].tolist():
+        path += [None if mid == NULL else mid] * (end - len(path))
+    cent = 10 ** int(run.tape.symbols[0]["price_decimals"])
+    expected = [None] * 3 + [200] * 7 + [204] * 40 + [None] * 8 + [212] * 2
+    assert path == [None if twice is None else twice * cent for twice in expected]
+    assert run.row()["mid_path_points"] == sum(twice is not None for twice in expected)
+
+
+def test_a_trade_in_no_count_stops_the_engine() -> None:
+    story = trading()
+    story.trade(30_000)
+    run = story.run()
+    bars = run.conveyor.state.bars  # type: ignore[union-attr]
+    bars.trade_sums["received"][0, M & 3] += 1
+    with pytest.raises(InvariantError, match="symbol index 0: received 2 trades, accounted for 1"):
+        run.conveyor._close(0, CloseReason.EVENT, [])
 
 
 def test_a_quote_before_the_first_event_time_does_not_begin_in_1970() -> None:
