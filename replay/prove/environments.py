@@ -136,6 +136,9 @@ TWO_THREADS = dict.fromkeys(ONE_THREAD, "2")
 NO_FEATURES = {"NPY_DISABLE_CPU_FEATURES": " ".join(numpy_features())}
 NO_WIDEST = {"NPY_DISABLE_CPU_FEATURES": " ".join(numpy_features()[1:])}
 
+# OpenBLAS goes by the model's number, takes the emulated processor for a Haswell, and its product for the facts dies.
+BLAS_WITHOUT_AVX2 = {"OPENBLAS_CORETYPE": "Sandybridge"}
+
 ENVIRONMENTS: tuple[Environment, ...] = (
     Environment("host", "nothing: this machine as it is, hash seed 0", quick=True),
     Environment("generic", "kernels for the least x86-64: no AVX, no FMA", kernels=GENERIC, missing=x86, quick=True),
@@ -170,7 +173,7 @@ ENVIRONMENTS: tuple[Environment, ...] = (
     Environment("restarts", "state saved and restored at every third link", job={"restart_links": 3}, quick=True),
     Environment("qemu-haswell", "an emulated Haswell", kernels=GENERIC, prefix=("qemu-x86_64", "-cpu", "Haswell"),
                 missing=emulator),
-    Environment("qemu-ivybridge", "an emulated Ivy Bridge: no AVX2, no FMA", kernels=GENERIC,
+    Environment("qemu-ivybridge", "an emulated Ivy Bridge: no AVX2, no FMA", BLAS_WITHOUT_AVX2, kernels=GENERIC,
                 prefix=("qemu-x86_64", "-cpu", "IvyBridge"), missing=emulator),
 )  # fmt: skip
 
