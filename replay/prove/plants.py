@@ -80,9 +80,10 @@ def plant_libm() -> None:
 
     write_rows = stage.write_rows
 
-    def write(members: Any, *others: Any) -> None:
-        write_rows(members, *others)
+    def write(members: Any, *others: Any) -> Any:
+        answer = write_rows(members, *others)
         through_libm(members, others[-1])
+        return answer
 
     stage.write_rows = write
 
@@ -93,13 +94,14 @@ def plant_set() -> None:
 
     write_rows = stage.write_rows
 
-    def write(members: Any, minute: int, *others: Any) -> None:
-        write_rows(members, minute, *others)
+    def write(members: Any, minute: int, *others: Any) -> Any:
+        answer = write_rows(members, minute, *others)
         flows = {f"flow {n}": (1.0 if n % 2 else -1.0) / (n + minute % 60) for n in range(1, 2_000)}
         total = 0.0
         for name in set(flows):
             total += flows[name]
         others[-1]["spread_bp_mean"][np.asarray(members)] *= total
+        return answer
 
     stage.write_rows = write
 
