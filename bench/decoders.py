@@ -174,22 +174,22 @@ def whole(material: Material, passes: int = 5) -> Iterator[Row]:
         clocked(door, "apply_snapshot") as beginning_books,
     ):
         spent = ours()
-    # The parts are of the whole session: control records and the first record are told beside what `handle` took.
     parts = (
-        ("tape", reading), ("tape, slow path", slowly), ("bars: folds", folding), ("closes", closing),
+        ("of it tape", reading), ("of it tape, slow path", slowly), ("of it bars: folds", folding),
+        ("of it closes", closing), ("of it book snapshots applied", beginning_books),
         ("first record: memory and templates", beginning), ("control records", obeying),
-        ("book snapshots applied", beginning_books),
     )  # fmt: skip
     for name, samples in parts:
         if not samples:
             continue
         share = 100.0 * sum(samples) / sum(spent)
-        told: dict[str, Any] = (
-            {}
-            if any(samples is other for other in (beginning, obeying))
-            else {"rate": share, "rate_unit": "% of handle"}
-        )
+        told: dict[str, Any] = {"rate": share, "rate_unit": "% of handle"} if name.startswith("of it") else {}
         yield row(
-            f"conveyor: of it {name}" if told else f"conveyor: {name}", material.on, len(samples), "us/call",
-            np.array(samples) / 1e3, digest=agreed.digest, **told,
-        )  # fmt: skip
+            f"conveyor: {name}",
+            material.on,
+            len(samples),
+            "us/call",
+            np.array(samples) / 1e3,
+            digest=agreed.digest,
+            **told,
+        )
