@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import orjson
+from pydantic import TypeAdapter
 
+from engine.core.control import read_control
 from engine.core.errors import ConfigError
 
 
@@ -42,4 +44,7 @@ class Instrument:
 
     @classmethod
     def decode(cls, payload: bytes) -> Instrument:
-        return cls(**orjson.loads(payload))
+        return read_control("instrument", INSTRUMENT, payload)
+
+
+INSTRUMENT = TypeAdapter(Instrument)

@@ -102,7 +102,7 @@ def apply_trades(tape, channel, connection, recv_ns):
         tick.count = fresh.count
         symbol.arrivals += 1
         tick.order = symbol.arrivals if symbol.arrival_order else fresh.order
-        if not trusted:
+        if not trusted or (fresh.flag != NOT_IN_CANDLES and (fresh.price == 0 or fresh.quantity == 0)):
             tick.flag = NOT_BELIEVED
         elif seen_before(symbol, tape.seen_ids[fresh.symbol], fresh.order):
             tick.flag = DUPLICATE

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import orjson
 
+from engine.core.control import SUBSCRIPTION, TURN, read_control
 from engine.core.effects import Effect, Event, SnapshotNeeded
 from engine.core.errors import ConfigError
 from engine.core.frame import ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE
@@ -89,15 +89,10 @@ def _add_route(tape: Tape, dialect: Dialect, name: str, channel: int, symbol: in
 
 def turn_connection(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
     """A connection comes up or goes down."""
-    data = orjson.loads(record.payload)
-    c = record.source
-    if c >= len(tape.connections):
-        raise ConfigError(
-            f"connection {c}: limit connections_max = {len(tape.connections)}; raise core.limits.connections_max"
-        )
+    turn, c = read_control("connection", TURN, record.payload), _connection(tape, record)
     connection = tape.connections[c]
-    venue = enter_venue(tape, registry, data["venue"])
-    if data["state"] == "up":
+    venue = enter_venue(tape, registry, turn.venue)
+    if turn.state == "up":
         connection["venue"] = venue
         if connection["live"]:  # the process died and could not say that it went down
             connection["last_event_before_up_ns"] = connection["event_ns_max"]
@@ -106,8 +101,18 @@ def turn_connection(tape: Tape, registry: Registry, record: Record) -> list[Effe
         connection["last_recv_ns"] = record.recv_ns
     elif connection["live"]:
         _go_down(tape, c, record.recv_ns)
-    detail = {"connection": c, "reason": data.get("reason", "")}
-    return [Event(record.seq, record.recv_ns, f"connection_{data['state']}", data["venue"], "", detail)]
+    detail = {"connection": c, "reason": turn.reason}
+    return [Event(record.seq, record.recv_ns, f"connection_{turn.state}", turn.venue, "", detail)]
+
+
+def _connection(tape: Tape, record: Record) -> int:
+    """The connection that a record is about, within the limit."""
+    if record.source >= len(tape.connections):
+        raise ConfigError(
+            f"connection {record.source}: limit connections_max = {len(tape.connections)}; "
+            "raise core.limits.connections_max"
+        )
+    return record.source
 
 
 def _go_down(tape: Tape, c: int, recv_ns: int) -> None:
@@ -205,11 +210,10 @@ def first_event(tape: Tape, registry: Registry, c: int) -> tuple[list[Effect], l
 
 def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
     """What a connection carries from now on; the list replaces the one before."""
-    data = orjson.loads(record.payload)
-    c = record.source
-    venue = enter_venue(tape, registry, data["venue"])
-    _, dialect = dialect_of(data["venue"])
-    pairs = [(item["channel"], item["symbol"]) for item in data["channels"]]
+    told, c = read_control("subscription", SUBSCRIPTION, record.payload), _connection(tape, record)
+    venue = enter_venue(tape, registry, told.venue)
+    _, dialect = dialect_of(told.venue)
+    pairs = [(stream.channel, stream.symbol) for stream in told.channels]
     for channel, name in pairs:
         if dialect.channel_index(channel) < 0:
             raise ConfigError(

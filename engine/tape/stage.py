@@ -38,6 +38,7 @@ SNAPSHOT = 8  # the answer behind the position is a book snapshot, in hand: its 
 
 FRAME, TICK, REST = int(RecordKind.FRAME), int(RecordKind.TICK), int(RecordKind.REST)
 QUOTES_PER_FRAME = 2
+PAUSE_NS = NS_PER_MINUTE  # behind a pause so long, not even a tick in it, a record is a tick as well
 
 
 @kernel
@@ -62,6 +63,15 @@ def read(tape: Any, buffer: Any, position: int, end: int, in_hand: bool) -> Any:
         length = load32(address)
         kind = load16(address + 4)
         recv_ns = load64(address + 16)
+        if not in_hand and clock[CLOCK_RECV] > 0 and recv_ns - clock[CLOCK_RECV] >= PAUSE_NS:
+            # The minutes that passed are closed before what came after them: it may be beyond those that are held.
+            clock[CLOCK_SEQ] = load64(address + 8)
+            clock[CLOCK_TICKED] = 1
+            clock[CLOCK_NOW] = recv_ns
+            clock[CLOCK_RECV] = recv_ns
+            what = anything_due(clock, tape.settings, tape.venues, tape.connections)
+            if what:
+                return position, DUE, what
         begin = address + HEADER_BYTES
         behind = position + HEADER_BYTES + ((length + 7) & ~7)
         if kind in (FRAME, REST):

@@ -22,14 +22,11 @@ from tests.engine.readings import LENIENT, plain_event, plain_message
 from tests.oracles import frames
 
 FRAMES = int(os.environ.get("CONVEYOR_CASES", "1000"))
-RAISES = pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a control record that cannot be read raises what orjson or dict raise"
-)
 CONTROL = (
     RecordKind.CONFIG,
-    pytest.param(RecordKind.INSTRUMENT, marks=RAISES),
-    pytest.param(RecordKind.CONNECTION, marks=RAISES),
-    pytest.param(RecordKind.SUBSCRIPTION, marks=RAISES),
+    RecordKind.INSTRUMENT,
+    RecordKind.CONNECTION,
+    RecordKind.SUBSCRIPTION,
 )
 
 
@@ -158,9 +155,6 @@ def test_a_list_of_levels_begins_with_a_bracket(first: bytes) -> None:
         assert fuzzer.scanned(diff.replace(key + b"[", key + first)) < 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a trade of price or quantity zero is counted as it stands; it should be rejected"
-)
 @pytest.mark.parametrize(("price", "quantity"), [("0", "1"), ("100", "0")])
 def test_a_trade_at_zero_is_rejected_and_marked(price: str, quantity: str) -> None:
     story = Story().up("trade", came=-40_000)
@@ -172,9 +166,6 @@ def test_a_trade_at_zero_is_rejected_and_marked(price: str, quantity: str) -> No
     assert (row["low"], row["trade_count"], row["rejected"], "rejected" in row["dq_reasons"]) == (100, 1, 1, True)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a futures quote without T takes effect at its receipt instead of being malformed"
-)
 def test_a_futures_quote_without_its_time_is_malformed() -> None:
     story = Story().up("trade", "bookTicker", came=-40_000)
     story.trade(-39_000)

@@ -115,14 +115,7 @@ def test_both_venues_close_the_same_minutes_of_one_clock() -> None:
     assert by_venue[0] == by_venue[1] != []
 
 
-LOST = pytest.mark.xfail(
-    strict=True,
-    reason="more than two minutes ahead of the open one, a trade is rejected before the minutes between are closed; "
-    "the open minute is marked, the trade's own is ok without it",
-)
-
-
-@pytest.mark.parametrize("minutes", [1, 2, *(pytest.param(minutes, marks=LOST) for minutes in (3, 4, 10))])
+@pytest.mark.parametrize("minutes", [1, 2, 3, 4, 10])
 def test_a_trade_after_minutes_without_any_record_is_in_its_own_minute(minutes: int) -> None:
     """The process was stopped, or its machine slept: not even a tick stands between."""
     story = Story().up("trade", came=-40_000)
