@@ -372,7 +372,7 @@ def test_a_connection_that_ends_no_longer_holds_the_venue_back() -> None:
 def test_one_slow_venue_does_not_delay_another() -> None:
     one, other = trading(), Story("hyperliquid", ("BTC",))
     other.up("trades", came=-40_000, source=2)
-    other.trade(-39_000, source=2)
+    other.trade(-20_000, source=2)
     one.trade(30_000)
     cause = one.trade(D60 + 500)
     payload = one.records[cause].payload

@@ -88,7 +88,7 @@ def _aggregate(data: dict[str, Any]) -> Message:
 
 
 def _quote(data: dict[str, Any]) -> Message:
-    event_ms = time_ms(data.get("T")) if "e" in data else None  # spot tells neither type nor time
+    event_ms = time_ms(data.get("T")) if "e" in data or "T" in data else None  # spot tells neither type nor time
     return Quote(
         text(data, "s"),
         whole(data.get("u")),
