@@ -119,8 +119,11 @@ class Reader:
         self.records.append(Record(0, at + 3_000 * NS_PER_MS, 0, RecordKind.TICK, b""))
 
     def run(self, *raw: bytes, slowly: bool = False, at_ms: int = START_MS + 5_100) -> Run:
+        """at_ms: of receipt; the control records come as long before it as they always do."""
+        later_ns = (at_ms - START_MS - 5_100) * NS_PER_MS
+        before = [record._replace(recv_ns=record.recv_ns + later_ns) for record in self.records]
         sent = [Record(9 + n, at_ms * NS_PER_MS, 1, RecordKind.FRAME, each) for n, each in enumerate(raw)]
-        return (run_slowly if slowly else run)([*self.records, *sent])
+        return (run_slowly if slowly else run)([*before, *sent])
 
     def scanned(self, result: Run, raw: bytes) -> int:
         """Channel by the scanner alone; the frame in hand is then in the result's tape."""
