@@ -21,7 +21,7 @@ demo: warm ## play a simulated session through the real pipeline and verify its 
 
 test: check warm ## all checks and tests
 	@printf 'test: pytest\n'
-	@$(BIN)/python -m pytest -q -n 2
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: $(STAMP) ## ruff and mypy
 	@printf 'check: ruff check\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ class Reader:
     def run(self, *raw: bytes, slowly: bool = False, at_ms: int = START_MS + 5_100) -> Run:
         """at_ms: of receipt; the control records come as long before it as they always do."""
         later_ns = (at_ms - START_MS - 5_100) * NS_PER_MS
-        before = [record._replace(recv_ns=record.recv_ns + later_ns) for record in self.records]
+        before = [replace(record, recv_ns=record.recv_ns + later_ns) for record in self.records]
         sent = [Record(9 + n, at_ms * NS_PER_MS, 1, RecordKind.FRAME, each) for n, each in enumerate(raw)]
         return (run_slowly if slowly else run)([*before, *sent])
 
