@@ -24,7 +24,7 @@ def test_ten_kills_lose_nothing(material: Material, tmp_path: Path) -> None:
 
     assert figures.deaths.total() >= 10
     assert figures.acknowledged > 100
-    assert (figures.journals, figures.sessions) == (1, 1)
+    assert min(figures.journals, figures.sessions) >= 1  # a life that ends before its death is followed by another
     assert list(tmp_path.iterdir()) == []
 
 
