@@ -47,7 +47,8 @@ def import_captures(
     Files of one venue and symbol that follow each other in time are one connection. Scales that no --instruments file
     tells are taken from what is printed in the captures, and marked as assumed.
     """
-    from replay.importers import Captures, read_instruments
+    from replay.importers import Captures
+    from replay.instrument_file import read_instruments
     from replay.recording import must_be_new, record
 
     config = terminal.settings(profile, files, sets).config

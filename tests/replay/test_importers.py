@@ -26,7 +26,9 @@ from engine.core.records import Record, RecordKind, iterate
 from engine.core.schema import Status
 from engine.io.journal_reader import JournalReader
 from engine.tape.venues import VENUES
-from replay.importers import CaptureFile, Captures, Trouble, connections_of, import_captures, read_instruments
+from replay.capture_file import CaptureFile, Trouble
+from replay.importers import Captures, connections_of, import_captures
+from replay.instrument_file import read_instruments
 from replay.recording import record
 from tests.oracles.captures import CAPTURES, records_of_captures
 
