@@ -26,7 +26,7 @@ from engine.io.columns import rows_to_arrow
 from engine.io.database import Appender, connect, log_of
 from engine.io.disk import OsDisk
 from engine.io.journal_writer import JournalWriter, journal_header
-from engine.io.store import Store
+from engine.io.store import Store, StoreLimits
 
 WHOLE = "store: close decision to durable row"
 BARE = "bare disk: the same bytes, written and synced twice"
@@ -81,7 +81,8 @@ def store(symbols: int, minutes: int = 60) -> Iterator[Row]:
     disk = CountingDisk()
     with tempfile.TemporaryDirectory(prefix="conveyor-bench-") as folder:
         path = Path(folder) / "store.duckdb"
-        writer = Store(path)
+        # Minutes follow each other at once here; live a checkpoint waits for a quiet second, and never meets a close.
+        writer = Store(path, StoreLimits(checkpoint_rows=10_000_000))
         raw = os.open(Path(folder) / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         with (
             JournalWriter(Path(folder) / "journal", header=journal_header("simulated", ""), disk=disk) as journal,
