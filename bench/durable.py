@@ -81,8 +81,8 @@ def store(symbols: int, minutes: int = 60) -> Iterator[Row]:
     disk = CountingDisk()
     with tempfile.TemporaryDirectory(prefix="conveyor-bench-") as folder:
         path = Path(folder) / "store.duckdb"
-        # Minutes follow each other at once here; live a checkpoint waits for a quiet second, and never meets a close.
-        writer = Store(path, StoreLimits(checkpoint_rows=10_000_000))
+        # Minutes follow each other at once here; live a checkpoint comes every ten, in a quiet second.
+        writer = Store(path, StoreLimits(checkpoint_rows=10_000_000, memory_limit="1GB"))
         raw = os.open(Path(folder) / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         with (
             JournalWriter(Path(folder) / "journal", header=journal_header("simulated", ""), disk=disk) as journal,
