@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -99,6 +99,12 @@ def expectation(key: str) -> str:
     """What a setting must be, for people: `a whole number from 100 to 10000`."""
     field = FIELDS[key]
     kind: Any = field.annotation
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "a text"
+    if get_origin(kind) is tuple:
+        return "a list of names"
     if get_args(kind):
         return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
     bounds = []
@@ -219,9 +225,11 @@ def _key_of(variable: str) -> str | None:
 
 
 def _parse(key: str, text: str) -> Any:
-    """The value that a text stands for: as it is for text settings, TOML for numbers."""
+    """The value that a text stands for: as it is for text settings, names between commas, TOML for the rest."""
     kind: Any = FIELDS[key].annotation if key in FIELDS else str
-    if kind not in (int, float):
+    if get_origin(kind) is tuple:
+        return [name.strip() for name in text.split(",") if name.strip()]
+    if kind not in (int, float, bool):
         return text
     try:
         parsed = tomllib.loads(f"value = {text}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.errors import ConfigError
@@ -32,6 +32,7 @@ def _power_of_two(value: int) -> int:
 
 
 PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
+Names = Annotated[tuple[str, ...], Strict(False)]  # TOML and JSON have lists, no tuples
 
 
 def _require(holds: bool, keys: Iterable[str], rule: str) -> None:
@@ -212,6 +213,51 @@ class Store(Section):
     )
 
 
+class Venue(Section):
+    """One exchange: what is carried from it and where it is reached."""
+
+    enabled: bool = Field(False, description="Whether this venue is connected to.")
+    symbols: Names = Field((), description="Symbols that are always carried, as the venue writes them.")
+    channels: Names = Field((), description="Channels of each symbol; empty: the venue's usual ones.")
+    connections_each: int = Field(1, ge=1, le=2, description="Connections that carry the same streams; 2 survive one loss.")
+    ws_url: str = Field("", description="WebSocket address; empty: the venue's own.")
+    rest_url: str = Field("", description="REST address; empty: the venue's own.")
+
+
+class Venues(Section):
+    """The exchanges."""
+
+    hyperliquid: Venue = Field(Venue(), description="Hyperliquid perpetuals.")
+    binance_usdm: Venue = Field(Venue(), description="Binance USD-M futures.")
+    binance_spot: Venue = Field(Venue(), description="Binance spot.")
+
+
+class Feeds(Section):
+    """How connections are kept alive."""
+
+    transport: Literal["websockets"] = Field("websockets", description="Library behind the sockets.")
+    coalesce_ms: float = Field(0.0, ge=0, le=50, description="Time for which socket reads are collected; 0: none.")
+    connect_timeout_s: float = Field(10.0, ge=0.05, le=60, description="Time a connect may take.")
+    ping_every_s: float = Field(2.0, ge=0.05, le=60, description="Time between two pings of the protocol.")
+    ping_timeout_s: float = Field(1.0, ge=0.05, le=60, description="Time without a pong after which a ping is unanswered.")
+    silence_s: float = Field(
+        3.0, ge=0.05, le=60, description="Time without any frame after which a connection is cut, if its rate forbids it."
+    )
+    backoff_min_s: float = Field(0.5, ge=0.05, le=60, description="Largest wait before the second attempt to connect.")
+    backoff_max_s: float = Field(30.0, ge=0.05, le=600, description="Largest wait before any attempt to connect.")
+    overlap_s: float = Field(
+        10.0, ge=1, le=120, description="Time for which a connection and its planned successor both live."
+    )
+    rest_timeout_s: float = Field(5.0, ge=0.05, le=60, description="Time a REST request may take.")
+
+
+class Time(Section):
+    """Which clock the process lives by."""
+
+    source: str = Field("host", description="`host`, or the address of a local exchange whose clock is followed.")
+    step_ms_max: int = Field(250, ge=1, le=60_000, description="Largest step of the host's clock that is not told.")
+
+
 class Config(Section):
     """All settings of one process."""
 
@@ -219,6 +265,9 @@ class Config(Section):
     core: Core = Field(Core(), description="Everything the deterministic core may read; journaled whole.")
     journal: Journal = Field(Journal(), description="How records are kept on disk.")
     store: Store = Field(Store(), description="The DuckDB projection of the closed minutes.")
+    venues: Venues = Field(Venues(), description="The exchanges.")
+    feeds: Feeds = Field(Feeds(), description="How connections are kept alive.")
+    time: Time = Field(Time(), description="Which clock the process lives by.")
 
 
 def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -35,7 +35,60 @@ class Subscription:
     channels: list[Stream]
 
 
+@dataclass(frozen=True, slots=True)
+class StreamTurn:
+    """One channel of one symbol on a connection that is otherwise alive.
+
+    silent: nothing came on it for longer than its rate explains, since_ns is the receive time of the last of it.
+    back: it speaks again. refused: the venue will not send it (unknown or delisted symbol); it is parked.
+    """
+
+    venue: str
+    channel: str
+    symbol: str
+    state: Literal["silent", "back", "refused"]
+    since_ns: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the process noticed about itself or its machine: clock_step, loop_stall, rest_limited and the like.
+
+    The core turns it into an event of that kind and does nothing else.
+    """
+
+    kind: str
+    detail: dict[str, int | float | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One sample of how far behind the process is, from which the core derives what is shed.
+
+    lag_ms: age of the oldest received record that was not handed over. waiting_bytes: received, not yet durable.
+    finalize_ms: close decision to durable row, the worst since the last sample; 0: no close. cpu_pct, memory_pct: of
+    one core, of the machine.
+    """
+
+    lag_ms: int
+    waiting_bytes: int
+    finalize_ms: int
+    cpu_pct: int
+    memory_pct: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What an operator asked for. arguments: as typed, checked by the core; who: local user name."""
+
+    command: str
+    arguments: list[str]
+    who: str = ""
+
+
 TURN, SUBSCRIPTION = TypeAdapter(Turn), TypeAdapter(Subscription)
+STREAM_TURN, HOST, LOAD, COMMAND = TypeAdapter(StreamTurn), TypeAdapter(Host), TypeAdapter(Load), TypeAdapter(Command)
 
 
 def read_control(what: str, form: TypeAdapter[Told], payload: bytes) -> Told:

@@ -42,6 +42,44 @@ class SnapshotNeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class BackfillNeeded:
+    """Trades may be missing: fetch them by REST and journal the answers. Trades seen already are told by id.
+
+    from_ns, to_ns: venue time in which they lie. after_id: the newest trade id known before the gap; -1: none, or ids
+    that do not count.
+    """
+
+    cause_seq: int
+    venue: str
+    symbol: str
+    from_ns: int
+    to_ns: int
+    after_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandleNeeded:
+    """A minute can only be believed again if the venue's own candle says the same: fetch it and journal it."""
+
+    cause_seq: int
+    venue: str
+    symbol: str
+    minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The symbols of a venue that are to be carried from now on, and of which depth is to be left out to save load."""
+
+    cause_seq: int
+    venue: str
+    revision: int
+    symbols: tuple[str, ...]
+    without_depth: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something a person would want to read in the session's event log."""
 
@@ -53,4 +91,4 @@ class Event:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-Effect = MinuteRows | SnapshotNeeded | Event
+Effect = MinuteRows | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Event

@@ -31,6 +31,10 @@ class RecordKind(IntEnum):
     )
     REST_ERROR = 7  # b"<request> <symbol>\n" + what went wrong
     TICK = 8  # empty payload: the journaled clock, at least five a second; source 0
+    STREAM = 9  # JSON engine.core.control.StreamTurn; source = connection id
+    HOST = 10  # JSON engine.core.control.Host: what the process noticed about itself or its machine; source 0
+    LOAD = 11  # JSON engine.core.control.Load, once a second; source 0
+    OPERATOR = 12  # JSON engine.core.control.Command; source 0
 
 
 @dataclass(frozen=True, slots=True)
