@@ -219,7 +219,7 @@ class Venue(Section):
     enabled: bool = Field(False, description="Whether this venue is connected to.")
     symbols: Names = Field((), description="Symbols that are always carried, as the venue writes them.")
     channels: Names = Field((), description="Channels of each symbol; empty: the venue's usual ones.")
-    connections_each: int = Field(1, ge=1, le=2, description="Connections that carry the same streams; 2 survive one loss.")
+    connections_each: int = Field(1, ge=1, le=2, description="Connections with the same streams; 2 survive one loss.")
     ws_url: str = Field("", description="WebSocket address; empty: the venue's own.")
     rest_url: str = Field("", description="REST address; empty: the venue's own.")
 
@@ -239,10 +239,8 @@ class Feeds(Section):
     coalesce_ms: float = Field(0.0, ge=0, le=50, description="Time for which socket reads are collected; 0: none.")
     connect_timeout_s: float = Field(10.0, ge=0.05, le=60, description="Time a connect may take.")
     ping_every_s: float = Field(2.0, ge=0.05, le=60, description="Time between two pings of the protocol.")
-    ping_timeout_s: float = Field(1.0, ge=0.05, le=60, description="Time without a pong after which a ping is unanswered.")
-    silence_s: float = Field(
-        3.0, ge=0.05, le=60, description="Time without any frame after which a connection is cut, if its rate forbids it."
-    )
+    ping_timeout_s: float = Field(1.0, ge=0.05, le=60, description="Time a pong may take.")
+    silence_s: float = Field(3.0, ge=0.05, le=60, description="Time without any frame that makes a connection suspect.")
     backoff_min_s: float = Field(0.5, ge=0.05, le=60, description="Largest wait before the second attempt to connect.")
     backoff_max_s: float = Field(30.0, ge=0.05, le=600, description="Largest wait before any attempt to connect.")
     overlap_s: float = Field(

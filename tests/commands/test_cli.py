@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from config.errors import ConfigError
-from config.schema import Core, Journal
+from config.schema import Config, Core, Journal
 from engine.cli import VERBS, cli
 from engine.commands import terminal
 from engine.core.errors import FeedError, JournalError
