@@ -1,8 +1,8 @@
 """What a running engine tells of itself: one plain dict, so that a page, a metric and a check read the same figures.
 
 `App.status()` makes it, the control socket serves it as JSON. A section the process cannot tell is left out, a figure
-that was not measured is None; neither is ever guessed. Times are ns UTC of the run's clock (`process.now_ns`). Quantiles
-are over the last hour of this process.
+that was not measured is None; neither is ever guessed. Times are ns UTC of the run's clock (`process.now_ns`).
+Quantiles are over the last hour of this process.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class SymbolMinute(TypedDict):
 
 
 class Clock(TypedDict):
-    """host_offset_ms: the run's clock less the host's wall clock. venue_offset_ms: least receive time less event time."""
+    """host_offset_ms: the run's clock less the host's. venue_offset_ms: least receive time less event time."""
 
     host_offset_ms: float
     slew_ppm: float
@@ -148,7 +148,7 @@ class Disk(TypedDict):
 
 
 class Load(TypedDict):
-    """level: of the core's ladder. cpu_pct: of one core; memory_pct: of the machine. stalls: of the loop, over 100 ms."""
+    """level: of the core's ladder. cpu_pct: of one core; memory_pct: of the machine. stalls: of the loop, > 100 ms."""
 
     level: str
     cpu_pct: float
