@@ -9,6 +9,7 @@ import numpy as np
 from config.schema import Core
 from engine.bars import stage as bars
 from engine.core.candle import VenueCandle
+from engine.core.control import HOST, read_control
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
 from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
 from engine.core.errors import ConfigError
@@ -146,6 +147,13 @@ class Conveyor:
             effects += control.subscribe(belt, registry, record)
         elif record.kind in (RecordKind.REST, RecordKind.REST_ERROR):
             self._take_answer(record, effects)
+        elif record.kind == RecordKind.STREAM:
+            effects += control.turn_stream(belt, registry, record)
+        elif record.kind == RecordKind.HOST:
+            host = read_control("host", HOST, record.payload)
+            effects.append(Event(record.seq, record.recv_ns, host.kind, "", "", dict(host.detail)))
+        elif record.kind in (RecordKind.LOAD, RecordKind.OPERATOR):
+            pass  # nothing is derived from them yet
         else:
             detail = {"kind": int(record.kind), "source": record.source}
             effects.append(Event(record.seq, record.recv_ns, "unknown_record", "", "", detail))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.control import SUBSCRIPTION, TURN, read_control
+from engine.core.control import STREAM_TURN, SUBSCRIPTION, TURN, read_control
 from engine.core.effects import Effect, Event, SnapshotNeeded
 from engine.core.errors import ConfigError
 from engine.core.frame import ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE
@@ -206,6 +206,14 @@ def first_event(tape: Tape, registry: Registry, c: int) -> tuple[list[Effect], l
         return [], []
     detail = {"connection": c, "from_ns": began_ns, "to_ns": ended_ns}
     return [Event(int(tape.clock[CLOCK_SEQ]), up_ns, "gap", registry.venues[venue], "", detail)], closed
+
+
+def turn_stream(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
+    """One stream of a connection falls silent, comes back, or is refused by the venue."""
+    turn, c = read_control("stream", STREAM_TURN, record.payload), _connection(tape, record)
+    enter_venue(tape, registry, turn.venue)
+    detail = {"connection": c, "channel": turn.channel, "since_ns": turn.since_ns, "reason": turn.reason}
+    return [Event(record.seq, record.recv_ns, f"stream_{turn.state}", turn.venue, turn.symbol, detail)]
 
 
 def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:

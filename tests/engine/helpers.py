@@ -250,6 +250,22 @@ class Story:
     def down(self, came: int, source: int = 1) -> int:
         return self.connection("down", came, source)
 
+    def stream(
+        self, state: str, channel: str, came: int, since: int = 0, source: int = 1, symbol: str | None = None
+    ) -> int:
+        """One stream falls silent (last heard at `since`), comes back or is refused."""
+        told: dict[str, Any] = {
+            "venue": self.venue,
+            "channel": channel,
+            "symbol": symbol or self.symbol,
+            "state": state,
+        }
+        told |= {"since_ns": (START_MS + since) * NS_PER_MS, "reason": "story"}
+        return self.put(came, RecordKind.STREAM, compact(told), source)
+
+    def host(self, came: int, kind: str, **detail: int | float | str) -> int:
+        return self.put(came, RecordKind.HOST, compact({"kind": kind, "detail": detail}), 0)
+
     def tick(self, came: int) -> int:
         return self.put(came, RecordKind.TICK, b"", 0)
 

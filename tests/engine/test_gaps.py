@@ -1,0 +1,36 @@
+"""What is lost, how it is marked, and how a minute is believed again; numbers that can be checked by head.
+
+The exchange is 100 ms ahead of the receiver, grace lasts to boundary + 3,000 ms on the exchange's clock.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.core.errors import ConfigError
+from engine.core.records import RecordKind
+from tests.engine.helpers import Story
+
+# --- records of the host and of single streams ------------------------------------------------------------------------
+
+
+def test_what_the_process_noticed_of_itself_is_an_event_of_its_kind() -> None:
+    story = Story().up("trade", came=-40_000)
+    seq = story.host(100, "clock_step", step_ms=-400, source="ntp")
+    (event,) = [event for event in story.run().events if event.kind == "clock_step"]
+    assert (event.cause_seq, event.detail) == (seq, {"step_ms": -400, "source": "ntp"})
+
+
+def test_a_host_record_of_another_form_stops_the_replay() -> None:
+    story = Story()
+    story.put(0, RecordKind.HOST, b'{"kind": 5}', 0)
+    with pytest.raises(ConfigError, match="host record: kind"):
+        story.run()
+
+
+@pytest.mark.parametrize("state", ["silent", "back", "refused"])
+def test_a_turn_of_one_stream_is_an_event(state: str) -> None:
+    story = Story().up("trade", came=-40_000)
+    story.stream(state, "trade", 5_000, since=1_000)
+    (event,) = [event for event in story.run().events if event.kind == f"stream_{state}"]
+    assert (event.venue, event.symbol, event.detail["channel"]) == ("binance_usdm", "XUSDT", "trade")
