@@ -77,7 +77,7 @@ def encode(record: Record) -> bytes:
     return header + record.payload + bytes(padded(length) - length)
 
 
-def batch_of(encoded: bytes) -> RecordBatch:
+def batch_of(encoded: bytes | bytearray) -> RecordBatch:
     """A batch over already encoded records, copied once to give it its slack."""
     buffer = np.zeros(len(encoded) + 2 * SLACK_BYTES, np.uint8)
     buffer[SLACK_BYTES : SLACK_BYTES + len(encoded)] = np.frombuffer(encoded, np.uint8)

@@ -96,6 +96,7 @@ class JournalWriter:
     pending_bytes_max: raw bytes that wait in memory at most while the disk is full.
     seal_behind: compress closed segments in a thread of its own, at most one at a time; False: inside commit.
     torn: the torn tail that opening cut, or None; for the caller to log.
+    on_durable: told each chunk when it is durable, in order, by the thread of commit; nobody else keeps the chunk.
     unsealed: closed segments that could not be compressed (disk full); valid, and sealed at the next opening.
     """
 
@@ -109,6 +110,7 @@ class JournalWriter:
         self._segment_bytes, self._block_bytes, self._zstd_level = segment_bytes, block_bytes, zstd_level
         self._pending_bytes_max = pending_bytes_max
         self.torn: Torn | None = None
+        self.on_durable: Callable[[Chunk], object] | None = None
         self.unsealed = 0
         self._mutex = threading.Lock()  # over what append and commit both touch: the pending chunks
         self._pending: deque[Chunk] = deque()
@@ -140,6 +142,11 @@ class JournalWriter:
     def durable_seq(self) -> int:
         """The last seq that survives a power cut; -1 if there is none."""
         return self._durable_seq
+
+    @property
+    def pending_bytes(self) -> int:
+        """Raw bytes of records that are not durable yet."""
+        return self._pending_bytes
 
     def append(self, kind: int, source: int, recv_ns: int, payload: bytes) -> int:
         """Take a record into memory and give it its seq. No disk is touched; JournalFull if too much is waiting."""
@@ -188,6 +195,9 @@ class JournalWriter:
                     self._pending.popleft()
                     self._pending_bytes -= len(chunk.raw)
             waiting -= len(group)
+            if self.on_durable is not None:
+                for chunk in group:
+                    self.on_durable(chunk)
         return self._durable_seq
 
     def close(self) -> None:
