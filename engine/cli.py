@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import click
 
-from engine.commands import bench, chaos, config, data, demo, describe, prove, recording, replay, terminal, version
+from engine.commands import (
+    bench,
+    chaos,
+    config,
+    data,
+    demo,
+    describe,
+    operating,
+    prove,
+    recording,
+    replay,
+    terminal,
+    version,
+)
 
 VERBS: tuple[click.Command, ...] = (
     demo.demo,
     recording.import_captures,
     recording.simulate,
+    operating.status,
+    operating.ctl,
     replay.replay,
     data.verify,
     data.diff,

@@ -27,20 +27,50 @@ ROWS_AT_ONCE = 4096
 
 
 @click.command(cls=terminal.Verb)
-@session_argument
-@click.argument("query")
+@click.argument("arguments", nargs=-1, required=True, metavar="[SESSION] QUERY")
+@click.option("--rows", type=click.IntRange(1), default=10_000, show_default=True, help="At most, from an engine.")
+@click.option("--timeout", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds, of an engine.")
 @terminal.json_option
-def sql(session: Path, query: str, as_json: bool) -> None:
-    """Run a query over a session's tables features_snapshot, feature_revisions and digests; nothing can be changed."""
+def sql(arguments: tuple[str, ...], rows: int, timeout: float, as_json: bool) -> None:
+    """Run a query over a session's tables features_snapshot, feature_revisions and digests; nothing can be changed.
+
+    Without SESSION, or while an engine runs in it, the engine answers, within --rows and --timeout.
+    """
+    if len(arguments) > 2:
+        raise click.UsageError("give the query as one word, in quotes")
+    query, session = arguments[-1], Path(arguments[0]) if len(arguments) == 2 else None
+    result, origin = _queried(session, query, rows, timeout)
+    if as_json:
+        names = _unique(result.column_names)
+        lines = [dict(zip(names, row, strict=True)) for row in plain_rows(result, json=True)]
+        terminal.emit({"origin": origin, "columns": names, "rows": lines})
+    elif result.num_columns:
+        terminal.table(result.column_names, plain_rows(result), title=_title(origin))
+
+
+def _queried(session: Path | None, query: str, rows_max: int, timeout_s: float) -> tuple[pa.Table, str]:
+    """Result and origin of a query: from the engine that has the session open, else from its folder."""
+    from engine.io.control_client import NoAnswerError, NotRunningError, engine_in
     from engine.io.session_reader import SessionReader
 
-    with SessionReader(session) as reader:
-        result = reader.query(query)
-        if as_json:
-            rows = [dict(zip(_unique(result.column_names), row, strict=True)) for row in plain_rows(result, json=True)]
-            terminal.emit({"origin": reader.origin, "columns": _unique(result.column_names), "rows": rows})
-        elif result.num_columns:
-            terminal.table(result.column_names, plain_rows(result), title=_origin(reader))
+    try:
+        stream = engine_in(session).sql(query, rows_max, timeout_s)
+    except NotRunningError as error:
+        if session is None:
+            raise Stop(Exit.UNREACHABLE, str(error)) from None
+    except NoAnswerError as error:
+        raise Stop(Exit.TIMEOUT, str(error)) from None
+    else:
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(stream) as reader:
+            result = reader.read_all()
+        facts = result.schema.metadata
+        if facts[b"conveyor_truncated"] == b"1":
+            terminal.note(f"only the first {result.num_rows} rows are shown; ask for more with --rows")
+        return result, facts[b"conveyor_origin"].decode()
+    with SessionReader(session) as folder:
+        return folder.query(query), folder.origin
 
 
 @click.command(cls=terminal.Verb)
@@ -234,9 +264,9 @@ def _unique(names: Iterable[str]) -> list[str]:
     return unique
 
 
-def _origin(reader: SessionReader) -> str:
+def _title(origin: str) -> str:
     """A heading for what was not measured on a market."""
-    return "simulated market" if reader.origin == "simulated" else ""
+    return "simulated market" if origin == "simulated" else ""
 
 
 @contextmanager

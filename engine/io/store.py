@@ -160,6 +160,19 @@ class Store:
         self._thread.join(timeout_s)
         return self.status
 
+    def reader(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the open file, for any thread; to be closed. It must only be given queries.
+
+        Raises StoreUnavailableError while the file is not open.
+        """
+        connection = self._connection
+        if connection is None:
+            raise StoreUnavailableError(self.status.trouble or f"{self.path.name} is closed")
+        try:
+            return connection.cursor()
+        except duckdb.Error as error:  # the writer gave it up in this moment
+            raise StoreUnavailableError(first_line(error)) from error
+
     # The writer's side: everything below runs in its thread.
 
     def _run(self) -> None:
@@ -275,7 +288,7 @@ class Store:
         for attempt in (1, 2):
             connection = None
             try:
-                connection = connect(self.path, self.limits.memory_limit)
+                connection = connect(self.path, self.limits.memory_limit, confined=True, locked=False)
                 if not prepare(connection):
                     connection.close()
                     self._set_aside("other-layout", "it was made by another version of this program")

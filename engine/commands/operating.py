@@ -1,0 +1,170 @@
+"""Verbs for a running engine, over its control socket: `status` and `ctl`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.commands import terminal
+from engine.commands.terminal import Exit, Stop
+
+if TYPE_CHECKING:
+    from engine.io.control_client import Engine
+    from engine.io.health import Colour
+
+_folder = click.Path(path_type=Path)
+
+
+@click.command(cls=terminal.Verb)
+@click.argument("session", type=_folder, required=False)
+@click.option("--watch", is_flag=True, help="Go on showing it until Ctrl-C.")
+@click.option("--every", type=click.FloatRange(0.2), default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option("--exit-code", is_flag=True, help="Exit 6 if anything is red.")
+@click.option("--strict", is_flag=True, help="With --exit-code: 6 for amber as well.")
+@terminal.json_option
+def status(session: Path | None, watch: bool, every: float, exit_code: bool, strict: bool, as_json: bool) -> None:
+    """Show how a running engine does: latency, quality, feeds, clock, disk.
+
+    SESSION is its folder; without it, the one engine that runs in a folder of ./sessions. Exit 3 if none runs.
+    """
+    engine = find(session)
+    if watch:
+        _watch(engine, every, as_json)
+        return
+    found = ask(engine)
+    colour = _colour(found)
+    if as_json:
+        terminal.emit(_judged(found))
+    else:
+        _print(found)
+    if exit_code and (colour == "red" or (strict and colour == "amber")):
+        raise Stop(Exit.RED)
+
+
+def find(session: Path | None) -> Engine:
+    """The engine that is meant. Stop with exit code 3 if none runs."""
+    from engine.io.control_client import NotRunningError, engine_in
+
+    try:
+        return engine_in(session)
+    except NotRunningError as error:
+        raise Stop(Exit.UNREACHABLE, str(error)) from None
+
+
+def ask(engine: Engine) -> Any:
+    """Its status dict. Stop with exit code 3 if it is gone, 5 if it does not answer."""
+    from engine.io.control_client import NoAnswerError, NotRunningError
+
+    try:
+        return engine.status()
+    except NotRunningError as error:
+        raise Stop(Exit.UNREACHABLE, str(error)) from None
+    except NoAnswerError as error:
+        raise Stop(Exit.TIMEOUT, str(error)) from None
+
+
+def _colour(found: Any) -> Colour:
+    from engine.io.health import indicators, worst
+
+    return worst(indicators(found))
+
+
+def _judged(found: Any) -> dict[str, Any]:
+    from engine.io.health import indicators, worst
+
+    judged = indicators(found)
+    health = [{"name": one.name, "colour": one.colour, "words": one.words} for one in judged]
+    return {"health": worst(judged), "indicators": health, "status": found}
+
+
+def _print(found: Any) -> None:
+    from rich.console import Console
+
+    from engine.commands.status_page import page
+
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(page(found, console.width if sys.stdout.isatty() else 80))
+
+
+def _watch(engine: Engine, every_s: float, as_json: bool) -> None:
+    """A screen that refreshes; in a pipe one page, or one line of JSON, at a time. Ends when the engine does."""
+    if not sys.stdout.isatty() or as_json:
+        while True:
+            found = ask(engine)
+            if as_json:
+                terminal.emit(_judged(found))
+            else:
+                _print(found)
+            sys.stdout.flush()
+            time.sleep(every_s)
+    from rich.console import Console
+    from rich.live import Live
+
+    from engine.commands.status_page import page
+
+    console = Console(file=sys.stdout, highlight=False)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(page(ask(engine), console.width, console.height), refresh=True)
+            time.sleep(every_s)
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+
+@click.group(cls=terminal.Family)
+def ctl() -> None:
+    """Change what a running engine does; every change is journaled before it is obeyed."""
+
+
+_COMMANDS: tuple[tuple[str, str, bool, str], ...] = (  # name, arguments, whether some are needed, help
+    ("stop", "", False, "Stop: take in nothing more, write what is there, take a snapshot, end."),
+    ("shed", "N", True, "Leave out depth for the N symbols of least rank, to save load."),
+    ("stop-shed", "", False, "Carry depth for all symbols again."),
+    ("emergency-top5", "", False, "Carry only the five symbols of highest rank, until `resume`."),
+    ("resume", "", False, "End emergency-top5 and go back to the universe's rules."),
+    ("pin", "VENUE:SYMBOL...", True, "Carry symbols always, whatever their rank."),
+    ("unpin", "VENUE:SYMBOL...", True, "Let rank decide on symbols again."),
+    ("hot", "VENUE:SYMBOL...", True, "Carry symbols for a while."),
+    ("unhot", "VENUE:SYMBOL...", True, "Take symbols off the hotlist."),
+)
+
+
+def _command(name: str, metavar: str, needed: bool, help_text: str) -> click.Command:
+    @click.command(name, cls=terminal.Verb, help=f"{help_text} Exit 1 if the engine refuses.")
+    @click.option("--session", type=_folder, help="Folder of the engine's session; otherwise the one that runs.")
+    @terminal.json_option
+    def verb(session: Path | None, as_json: bool, arguments: tuple[str, ...] = ()) -> None:
+        _obey(session, name, list(arguments), as_json)
+
+    if metavar:
+        verb.params.insert(0, click.Argument(["arguments"], nargs=-1, required=needed, metavar=metavar))
+    return verb
+
+
+def _obey(session: Path | None, name: str, arguments: list[str], as_json: bool) -> None:
+    from engine.io.control_client import BusyError, NoAnswerError, NotRunningError
+
+    engine = find(session)
+    try:
+        answer = engine.command(name, arguments)
+    except NotRunningError as error:
+        raise Stop(Exit.UNREACHABLE, str(error)) from None
+    except NoAnswerError as error:
+        raise Stop(Exit.TIMEOUT, str(error)) from None
+    except BusyError as error:
+        raise Stop(Exit.ERROR, str(error)) from None
+    if as_json:
+        terminal.emit(answer)
+    elif answer.get("done"):
+        click.echo(answer.get("sentence", "done"))
+    if not answer.get("done"):
+        raise Stop(Exit.ERROR, "" if as_json else str(answer.get("sentence", f"{name} was refused")))
+
+
+for _told in _COMMANDS:
+    ctl.add_command(_command(*_told))

@@ -1,0 +1,158 @@
+"""The status of a running engine as one screen: what it is, how it does, what is wrong, in words beside the colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.io.health import NOT_BUILT, Indicator, indicators, worst
+from engine.io.status import Status
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+STYLES = {"green": "bold green", "amber": "bold yellow", "red": "bold red", "unknown": "dim", "": ""}
+NAME_WIDTH, COLOUR_WIDTH = 13, 8
+EVENTS_SHOWN = 5
+NS_PER_S = 1_000_000_000
+
+
+def page(status: Status, width: int = 80, height: int | None = None) -> Text:
+    """The screen; nothing in it is wider than `width`.
+
+    height: lines at most. Where they are too few, what is green shares a line; then what is told last is left out.
+    """
+    from rich.text import Text
+
+    found = indicators(status)
+    rest = [*_troubles(status, width), *_recent(status)]
+    lines = [*_head(status, found), *_judged(found, width), *rest]
+    if height is not None and len(lines) > height:
+        lines = [*_head(status, found), *_judged(found, width, brief=True), *rest]
+    if height is not None and len(lines) > height:
+        lines = [*lines[: height - 1], [("dim", f"... {len(lines) - height + 1} lines more: --json has everything")]]
+    shown = Text(no_wrap=True, overflow="ellipsis")
+    for number, line in enumerate(lines):
+        if number:
+            shown.append("\n")
+        left = width
+        for style, words in line:
+            words = words if len(words) <= left else words[: max(left - 1, 0)] + "…"
+            shown.append(words, STYLES.get(style, style))
+            left -= len(words)
+    return shown
+
+
+Line = list[tuple[str, str]]
+
+
+def _head(status: Status, found: list[Indicator]) -> list[Line]:
+    process = status.get("process")
+    overall = worst(found)
+    if process is None:
+        return [[(overall, overall)], []]
+    now = int(process["now_ns"])
+    market = "simulated market" if process["origin"] == "simulated" else "live market"
+    told = f"conveyor {process['version']}  {process['mode']}  {market}  {process['state']}"
+    told += f" for {duration((now - process['started_ns']) / NS_PER_S)}"
+    place = f"{process['session']}  pid {process['pid']}  {clock(now)} UTC"
+    if process["time_source"] != "host":
+        place += f" at {process['speed']:g}x of {process['time_source']}"
+    return [[(overall, overall.ljust(COLOUR_WIDTH)), ("bold", told)], [("dim", " " * COLOUR_WIDTH + place)], []]
+
+
+def _judged(found: list[Indicator], width: int, brief: bool = False) -> list[Line]:
+    """One line an indicator, more where its words need them; those not built yet share one, brief: green ones too."""
+    lines: list[Line] = []
+    missing, green = [], []
+    for indicator in found:
+        if indicator.name in NOT_BUILT and indicator.colour == "unknown":
+            missing.append(indicator.name)
+            continue
+        if brief and indicator.colour == "green":
+            green.append(indicator.name)
+            continue
+        head = (indicator.colour, f"{indicator.colour:<{COLOUR_WIDTH}}"), ("", f"{indicator.name:<{NAME_WIDTH}}")
+        lines += _told(list(head), indicator.words, width)
+    if green:
+        lines.append([("green", f"{'green':<{COLOUR_WIDTH}}"), ("", ", ".join(green))])
+    if missing:
+        lines.append([("unknown", f"{'unknown':<{COLOUR_WIDTH}}{', '.join(missing)}: not built yet")])
+    return lines
+
+
+def _told(head: Line, words: str, width: int) -> list[Line]:
+    """Words behind a head, on as many lines as they need, one below the other."""
+    indent = sum(len(piece) for _, piece in head)
+    first, *rest = _wrapped(_printable(words), width - indent)
+    return [[*head, ("", first)], *([("", " " * indent + piece)] for piece in rest)]
+
+
+def _troubles(status: Status, width: int) -> list[Line]:
+    """Connections and symbols that are not as they should be; a whole engine has none of these lines."""
+    process = status.get("process")
+    now = int(process["now_ns"]) if process else 0
+    lines: list[Line] = []
+
+    def tell(style: str, head: str, words: str) -> None:
+        lines.extend(_told([(style, f"{head:<{COLOUR_WIDTH}}")], words, width))
+
+    for link in status.get("connections", []):
+        if link["state"] != "up":
+            since = duration((now - link["since_ns"]) / NS_PER_S)
+            words = f"{link['venue']} {link['id']} {link['state']} for {since}, {link['reconnects']} reconnects"
+            tell("amber", "link", f"{words}: {link['reason']}" if link["reason"] else words)
+    for rest in status.get("rest", []):
+        banned = rest["banned_until_ns"]
+        if banned is not None and banned > now:
+            tell("amber", "rest", f"{rest['venue']} answers no request for {duration((banned - now) / NS_PER_S)} more")
+    for universe in status.get("universe", []):
+        if universe["parked"]:
+            tell("amber", "symbols", f"{universe['venue']} refuses {' '.join(universe['parked'])}")
+        if universe["without_depth"]:
+            tell("amber", "symbols", f"{universe['venue']} without depth: {' '.join(universe['without_depth'])}")
+    for row in status.get("symbols", []):
+        if row["status"] != "ok":
+            style, at = "red" if row["status"] == "stale" else "amber", clock(row["exchange_ts"] * 1_000_000)[:5]
+            tell(style, at, f"{row['venue']} {row['symbol']} {row['status']}: {' '.join(row['reasons'])}")
+    return [[], *lines] if lines else []
+
+
+def _recent(status: Status) -> list[Line]:
+    events = status.get("events", [])[-EVENTS_SHOWN:]
+    lines: list[Line] = []
+    for event in reversed(events):
+        at = clock(event["at_ns"]) if event.get("at_ns") is not None else ""
+        who = " ".join(part for part in (event.get("venue", ""), event.get("symbol", "")) if part)
+        detail = ", ".join(f"{name} {value}" for name, value in (event.get("detail") or {}).items())
+        words = "  ".join(part for part in (str(event["kind"]), who, detail) if part)
+        lines.append([("dim", f"{at:<{COLOUR_WIDTH + 1}}"), ("", _printable(words))])
+    return [[], *lines] if lines else []
+
+
+def duration(seconds: float) -> str:
+    """`4 s`, `12 min`, `3 h 05 min`, `4 d 2 h`."""
+    whole = max(0, int(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min"
+    if whole < 172_800:
+        return f"{whole // 3600} h {whole // 60 % 60:02} min"
+    return f"{whole // 86_400} d {whole // 3600 % 24} h"
+
+
+def clock(time_ns: int) -> str:
+    """`14:22:05`, UTC."""
+    second = time_ns // NS_PER_S % 86_400
+    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+
+
+def _wrapped(words: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(words, max(width, 20)) or [""]
+
+
+def _printable(words: Any) -> str:
+    """What a venue sent must not steer the terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(words))
