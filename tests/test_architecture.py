@@ -523,6 +523,13 @@ def test_every_venue_module_stands_in_the_table():
     assert venues_not_in_table(table.read_text(), {path.stem for path in table.parent.glob("*.py")}) == set()
 
 
+def test_every_end_of_a_venue_stands_in_the_table_of_ends():
+    from engine.io.venues import ENDS
+
+    files = {path.stem for path in (ROOT / "engine/io/venues").glob("*.py")}
+    assert files - SHARED_VENUE_MODULES - {"end"} == set(ENDS)
+
+
 @pytest.mark.parametrize(
     "table",
     [

@@ -8,7 +8,14 @@ __all__ = ["ConfigError", "ConveyorError", "FeedError", "InvariantError", "Journ
 
 
 class FeedError(ConveyorError):
-    """The world misbehaved: it is counted, the connection is renewed, the engine goes on."""
+    """The world misbehaved: it is counted, the connection is renewed, the engine goes on.
+
+    retry_after_s: how long the venue asked to be left alone; 0 if it did not.
+    """
+
+    def __init__(self, sentence: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
 
 
 class InvariantError(ConveyorError):

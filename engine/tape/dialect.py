@@ -29,7 +29,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A venue, sans-IO: how its frames read, what it is asked, what its instruments are assumed to be.
+    """A venue, sans-IO: how its frames read, what its instruments are assumed to be.
 
     head: text before the stream's name in every frame. stream_names: (channel, symbol) -> names it may arrive under.
     decode: raw frame -> (channel, messages), strict and slow; raises MalformedError.
@@ -45,7 +45,6 @@ class Dialect:
     stream_names: Callable[[str, str], Sequence[str]]
     decode: Callable[[bytes], tuple[str, list[Message]]]
     decode_rest: Callable[[str, str, bytes], list[Message]]
-    subscribe: Callable[[Sequence[tuple[str, str]]], list[bytes]]
     price_decimals: int | None
     quantity_decimals: int | None
     quantity_unit: str = "base"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -41,12 +41,6 @@ def channel_of(stream: str) -> str:
     """`btcusdt@depth@100ms` -> `depth`."""
     parts = stream.split("@")
     return parts[1] if len(parts) > 1 else stream
-
-
-def subscribe(streams: Sequence[tuple[str, str]]) -> list[bytes]:
-    """One request for all (channel, symbol); futures take 200 streams a connection, spot 1,024."""
-    names = [f"{symbol.lower()}@{channel}" for channel, symbol in streams]
-    return [orjson.dumps({"method": "SUBSCRIBE", "params": names, "id": 1})]
 
 
 def text(data: dict[str, Any], key: str) -> str:

@@ -36,7 +36,6 @@ DIALECT = Dialect(
     stream_names=binance.stream_names,
     decode=binance.decode,
     decode_rest=binance.decode_rest,
-    subscribe=binance.subscribe,
     price_decimals=None,
     quantity_decimals=0,
     quantity_unit="contract",

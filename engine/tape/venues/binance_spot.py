@@ -52,7 +52,6 @@ DIALECT = Dialect(
     stream_names=binance.stream_names,
     decode=binance.decode,
     decode_rest=binance.decode_rest,
-    subscribe=binance.subscribe,
     price_decimals=None,
     quantity_decimals=8,  # dust such as 47.07593600 is finer than the lot
     spot_sequence=True,

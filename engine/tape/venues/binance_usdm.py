@@ -66,7 +66,6 @@ DIALECT = Dialect(
     stream_names=binance.stream_names,
     decode=binance.decode,
     decode_rest=binance.decode_rest,
-    subscribe=binance.subscribe,
     price_decimals=None,
     quantity_decimals=None,
     requests=("depth",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -70,15 +69,6 @@ TEMPLATES = (
 def stream_names(channel: str, _symbol: str) -> list[str]:
     """Frames name only the channel; the coin stands in the body."""
     return [channel]
-
-
-def subscribe(streams: Sequence[tuple[str, str]]) -> list[bytes]:
-    """One request per (channel, coin): the venue has no batches."""
-    kinds = {"candle": {"interval": "1m"}}
-    return [
-        orjson.dumps({"method": "subscribe", "subscription": {"type": channel, "coin": coin, **kinds.get(channel, {})}})
-        for channel, coin in streams
-    ]
 
 
 def _level(value: Any) -> tuple[str, str]:
@@ -203,7 +193,6 @@ DIALECT = Dialect(
     stream_names=stream_names,
     decode=decode,
     decode_rest=decode_rest,
-    subscribe=subscribe,
     price_decimals=6,
     quantity_decimals=8,
     arrival_order=True,

@@ -1,0 +1,93 @@
+"""Stories of one connection: what it tells in which order, when it is cut, how it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from engine.core.records import RecordKind
+from tests.io.feeds.world import FakeVenue, JumpLoop, Told, feeds_of, play, settings
+
+
+def usdm_quote(symbol: str) -> bytes:
+    return b'{"stream":"%b@bookTicker","data":{}}' % symbol.lower().encode()
+
+
+def test_what_is_carried_is_told_before_it_is_asked_for_and_before_any_frame():
+    async def story(loop: JumpLoop) -> None:
+        venue, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), venue, told)
+        await feeds.prepare()
+        feeds.start()
+        await asyncio.sleep(0.05)
+        venue.open[0].say(usdm_quote("BTCUSDT"))
+        await feeds.stop()
+
+        kinds = [kind for _, kind, _, _ in told.records]
+        assert kinds[:2] == [RecordKind.CONNECTION, RecordKind.SUBSCRIPTION]
+        assert kinds[2:4] == [RecordKind.FRAME, RecordKind.FRAME]  # the answer, the quote
+        assert kinds[-1] == RecordKind.CONNECTION
+        (_, source, subscription), *_ = told.of(RecordKind.SUBSCRIPTION)
+        assert source == 1
+        assert [stream["channel"] for stream in subscription["channels"]] == [
+            "aggTrade", "bookTicker", "depth", "markPrice", "forceOrder", "kline_1m", "openInterest",
+        ]  # fmt: skip
+        asked = venue.links[0].sent[0][1]
+        assert asked["params"][2:4] == ["btcusdt@depth@100ms", "btcusdt@markPrice@1s"]
+        assert "btcusdt@openInterest" not in asked["params"]
+
+    play(story)
+
+
+def test_a_peer_that_stops_answering_is_cut_within_five_seconds_over_50_stalls():
+    async def story(loop: JumpLoop) -> None:
+        venue, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("hyperliquid", ["BTC"]), venue, told)
+        await feeds.prepare()
+        feeds.start()
+        took_s = []
+        for stall in range(50):
+            while not venue.open or not venue.open[-1].subscribed:
+                await asyncio.sleep(0.1)
+            link = venue.open[-1]
+            await asyncio.sleep(0.137 * stall)  # every phase of the pings
+            link.say(b'{"channel":"bbo","data":{"coin":"BTC"}}')
+            link.dead, stalled_s = True, loop.time()
+            while not link.over:
+                await asyncio.sleep(0.05)
+            took_s.append(loop.time() - stalled_s)
+        await feeds.stop()
+
+        assert max(took_s) <= 5.0
+        assert len(took_s) == 50
+        assert sum("ping" in reason for _, _, reason in told.turns("down")) == 50
+
+    play(story)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_hour_without_the_venue_is_no_storm_and_it_is_back_soon_after(seed: int):
+    async def story(loop: JumpLoop) -> None:
+        venue, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("hyperliquid", ["BTC"]), venue, told, seed)
+        await feeds.prepare()
+        feeds.start()
+        await asyncio.sleep(120)
+        venue.refuse, begin = "cannot be reached", len(venue.attempts)
+        venue.open[0].end("connection lost")
+        await asyncio.sleep(3600)
+        tried = venue.attempts[begin:]
+        venue.refuse = ""
+        returned_s = loop.time()
+        while not venue.open:
+            await asyncio.sleep(0.1)
+        back_s = loop.time() - returned_s
+        await feeds.stop()
+
+        assert tried[0] - 120 < 1.0  # the first retry is made at once
+        assert len(tried) < 300
+        assert all(sum(at <= other < at + 60 for other in tried) <= 30 for at in tried)
+        assert back_s < 35
+
+    play(story)
