@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +100,7 @@ def replay_into(
     from engine.io.journal_reader import JournalReader
     from engine.io.session import SessionWriter
     from engine.io.states import StateFolder
-    from engine.runner import paced, run
+    from engine.runner import StateSaver, paced, recall, run
 
     compile_kernels()
     disk = disk or OS_DISK
@@ -119,19 +118,20 @@ def replay_into(
         limits=limits, disk=disk,
     ) as writer:  # fmt: skip
         states = StateFolder(session / "state", disk)
-        conveyor, resumed_from = recall(states, writer.links_behind)
-        batches: Iterator[Any] = JournalReader(journal).batches(resumed_from + 1 if resumed_from else 0)
+        conveyor, state_seq = recall(states, writer.links_behind, terminal.note)
+        batches: Iterator[Any] = JournalReader(journal).batches(state_seq + 1)
         batches = paced(batches, speed) if speed else batches
         showing = table_of(title or f"{origin} market · {journal}") if show else None
         sinks: Sequence[Any] = [writer, showing] if showing else [writer]
         with (
             terminal.progress("replay", info.raw_bytes, "bytes") if not show else quiet() as advance,
-            StateSaver(states, conveyor, writer, state_every, save_behind) as saver,
+            StateSaver(states, conveyor, writer.sync, terminal.note, save_behind) as saver,
         ):
 
             def after(batch: Any) -> None:
                 advance(batch.nbytes)
-                saver.look()
+                if conveyor.link - saver.link >= state_every:
+                    saver.save()
 
             if showing:
                 with showing:
@@ -142,7 +142,7 @@ def replay_into(
         counts, chain = writer.counts, writer.chain
     return {
         "session": str(session), "journal": str(journal), "origin": origin, "counts": counts, "chain": chain,
-        "resumed_from": resumed_from, "records": info.records, "torn_bytes": reader.torn_bytes,
+        "resumed_from": max(state_seq, 0), "records": info.records, "torn_bytes": reader.torn_bytes,
     }  # fmt: skip
 
 
@@ -157,80 +157,6 @@ def compile_kernels() -> None:
     terminal.note("compiling kernels, once for this version; it usually takes 10 to 40 seconds")
     with terminal.progress("compile", len(functions()), "functions") as advance:
         warm(lambda name: advance(1, name.rpartition(".")[2]))
-
-
-def recall(states: Any, links: int) -> tuple[Any, int]:
-    """The conveyor of the newest usable state snapshot and its seq; a new one and 0 if there is none.
-
-    links: links the session already holds in all its parts; a snapshot ahead of them would leave a hole.
-    """
-    from engine import snapshot
-    from engine.conveyor import Conveyor
-    from engine.core.errors import ConfigError
-
-    for seq, data in states.newest_first():
-        try:
-            taken = snapshot.decode(data)
-            if taken.header["link"] <= links:
-                return snapshot.restore(taken), taken.seq
-        except ConfigError as error:
-            terminal.note(f"note: state {seq} is not used: {error}")
-    return Conveyor(), 0
-
-
-class StateSaver:
-    """Takes a state snapshot every so many links; encoding it and writing it out is the time of a thread of its own.
-
-    behind: False leaves no time to chance: it is written when it is taken.
-    """
-
-    def __init__(self, states: Any, conveyor: Any, writer: Any, every: int, behind: bool = True) -> None:
-        self._states, self._conveyor, self._writer, self._every = states, conveyor, writer, every
-        self._link = conveyor.link
-        self._room: Any = None
-        self._thread = ThreadPoolExecutor(1, "states") if behind else None
-        self._writing: Future[None] | None = None
-
-    def look(self) -> None:
-        """Take one if it is time and the last one is written."""
-        from engine import snapshot
-
-        if self._conveyor.link - self._link < self._every or (self._writing and not self._writing.done()):
-            return
-        self.wait()
-        self._link = self._conveyor.link
-        if self._room is None or self._room.symbols != len(self._conveyor.registry.instruments):
-            self._room = snapshot.Room(self._conveyor)
-        taken = snapshot.take(self._conveyor, self._room)
-        if self._thread:
-            self._writing = self._thread.submit(self._save, taken)
-        else:
-            self._save(taken)
-
-    def _save(self, taken: Any) -> None:
-        """Without it the next start only has more to compute, so a disk that refuses it ends nothing."""
-        from engine import snapshot
-
-        if not self._writer.sync():
-            return  # A snapshot ahead of the lines that the disk holds would leave a hole.
-        try:
-            self._states.save(taken.seq, snapshot.encode(taken))
-        except OSError as error:
-            terminal.note(f"note: no state snapshot at seq {taken.seq}: {error}")
-
-    def wait(self) -> None:
-        """Until what was taken is written."""
-        if self._writing:
-            self._writing.result()
-
-    def __enter__(self) -> StateSaver:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._thread:
-            self._thread.shutdown(wait=True)
-        if kind is None:
-            self.wait()
 
 
 def table_of(title: str) -> Any:

@@ -102,3 +102,13 @@ def iterate(batch: RecordBatch) -> Iterator[Record]:
     while position < batch.end:
         record, position = decode_at(batch.buffer, position)
         yield record
+
+
+def received_ns(batch: RecordBatch, seq: int) -> int:
+    """Receive time of one record of a batch."""
+    headers, position = batch.buffer.data, batch.start
+    while position < batch.end:
+        if int.from_bytes(headers[position + 8 : position + 16], "little", signed=True) == seq:
+            return int.from_bytes(headers[position + 16 : position + 24], "little", signed=True)
+        position += HEADER_BYTES + padded(int.from_bytes(headers[position : position + 4], "little"))
+    raise ValueError(f"seq {seq} is not in this batch")

@@ -33,7 +33,9 @@ class SessionWriter:
     there are compared or skipped, so the journal may be fed again from its beginning or from any later snapshot.
 
     origin: live, imported, simulated or replay. journal: folder of the journal, if there is one. config_digest: SHA-256
-    hex of the configuration epoch. overwrite: start anew in a folder that holds a session.
+    hex of the configuration epoch. overwrite: start anew in a folder that holds a session. goes_on: the journal may
+    grow later, as that of a live run; a complete session is then continued too, also under other settings. stored: as
+    the store's.
     Raises ConfigError for a folder that must not be written, InvariantError for a link unlike the one on disk.
     """
 
@@ -45,7 +47,9 @@ class SessionWriter:
         journal: Path | None = None,
         config_digest: str = "",
         overwrite: bool = False,
+        goes_on: bool = False,
         limits: StoreLimits | None = None,
+        stored: Callable[[int], None] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         disk: Disk = OS_DISK,
     ) -> None:
@@ -55,14 +59,14 @@ class SessionWriter:
         store: Store | None = None
         try:
             self._manifest = provenance(origin, reference, config_digest)
-            self._begin(reference, overwrite)
+            self._begin(reference, overwrite, goes_on)
             self._digests = LineFile(disk, folder / DIGESTS)
             self._events = LineFile(disk, folder / EVENTS)
             self._chains: list[str] = []
             self._counts: dict[str, Any] = {"links": 0, "minutes": 0, "rows": 0, "revisions": {}, "events": 0}
             self._counts["revisions"] = {status.name.lower(): 0 for status in Status}
             self._read_back()
-            self.store = store = Store(folder / STORE, limits, self._store_event)
+            self.store = store = Store(folder / STORE, limits, self._store_event, stored)
             self._compare_store()
             self._save_manifest(complete=False, ended=None)
         except BaseException:
@@ -178,7 +182,7 @@ class SessionWriter:
         self._event(None, self._now_ns(), kind, "", "", detail)
         self._events.flush()
 
-    def _begin(self, reference: JournalReference | None, overwrite: bool) -> None:
+    def _begin(self, reference: JournalReference | None, overwrite: bool, goes_on: bool) -> None:
         """Refuse, clear or continue what is in the folder."""
         self._manifest["started"] = instant(self._now_ns())
         os.makedirs(self.folder / LOGS, 0o700, exist_ok=True)
@@ -196,14 +200,14 @@ class SessionWriter:
                 )
             return
         old = orjson.loads(read_all(self._disk, self.folder / MANIFEST))
-        if old["complete"]:
+        if old["complete"] and not goes_on:
             raise ConfigError(f"{self.folder} holds a complete session; give a new folder, or replay with --force")
         was = (old["journal"] or {}).get("header_sha256")
         if reference and was and was != reference.header_sha256:
             raise ConfigError(
                 f"{self.folder} is an unfinished session of the journal {old['journal']['path']}; give a new folder"
             )
-        for name in ("schema_digest", "config_digest"):
+        for name in ("schema_digest",) if goes_on else ("schema_digest", "config_digest"):
             if old[name] != self._manifest[name]:
                 raise ConfigError(
                     f"{self.folder} is an unfinished session with {name} {old[name][:16] or 'none'}, this run has "

@@ -93,14 +93,20 @@ class Store:
     """Append-only writer of one database file.
 
     report(kind, detail) is called from the writer's thread for what a person should read: store_set_aside,
-    store_lost, store_trouble, store_recovered, store_dropped.
+    store_lost, store_trouble, store_recovered, store_dropped. stored(link), from there too: the file holds every link
+    given to it up to this one.
     """
 
     def __init__(
-        self, path: Path, limits: StoreLimits | None = None, report: Callable[[str, dict[str, str]], None] | None = None
+        self,
+        path: Path,
+        limits: StoreLimits | None = None,
+        report: Callable[[str, dict[str, str]], None] | None = None,
+        stored: Callable[[int], None] | None = None,
     ) -> None:
         self.path, self.limits = path, limits or StoreLimits()
         self._report = report or (lambda kind, detail: None)
+        self._stored = stored or (lambda link: None)
         self._queue: deque[MinuteRows] = deque()
         self._changed = threading.Condition()  # guards the queue and the status
         self._status = StoreStatus(path)
@@ -256,6 +262,7 @@ class Store:
                 if minute.link not in done:
                     self._drop(minute, len(minute.rows))
             self._changed.notify_all()
+        self._stored(batch[-1].link)
         if self._rows_since_checkpoint >= self.limits.checkpoint_rows:
             self._checkpoint()
 

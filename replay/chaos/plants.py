@@ -167,14 +167,14 @@ def accept_a_torn_state() -> list[Patch]:
 
 def accept_a_state_ahead() -> list[Patch]:
     """A state snapshot is used although digests, events or store have not come as far."""
-    from engine.commands import replay
+    from engine import runner
 
-    original = replay.recall
+    original = runner.recall
 
-    def recall(states: Any, links: int) -> Any:
-        return original(states, 2**62)
+    def recall(states: Any, links: int, note: Any) -> Any:
+        return original(states, 2**62, note)
 
-    return [(replay, "recall", recall)]
+    return [(runner, "recall", recall)]
 
 
 def save_before_sync() -> list[Patch]:

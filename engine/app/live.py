@@ -1,0 +1,347 @@
+"""One live engine: clock, sequencer, feeds, conveyor, sinks and states, assembled in one event loop.
+
+A start is recovery (recovery.py): the newest state, the journal's tail through the same door, then live. The end
+may be a clean one or a crash; the next start treats them alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from config.schema import Config
+from engine.app import recovery, report
+from engine.conveyor import Conveyor
+from engine.core.control import Command, Turn
+from engine.core.effects import Effect, Event, MinuteRows
+from engine.core.errors import InvariantError
+from engine.core.layouts import CLOCK_SEQ
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
+from engine.core.ports import Clock, Http, Sink, Transport
+from engine.core.records import RecordBatch, RecordKind, received_ns
+from engine.io.disk import OS_DISK, Disk
+from engine.io.feeds import Feeds
+from engine.io.journal_writer import JournalFull, JournalWriter
+from engine.io.latencies import Latencies
+from engine.io.probes import Garbage, StallProbe, Usage
+from engine.io.recent import Recent
+from engine.io.sequencer import Sequencer
+from engine.io.session import LOGS, SessionWriter
+from engine.io.states import StateFolder
+from engine.io.status import Status
+from engine.io.store import StoreLimits
+from engine.runner import StateSaver, recall
+
+STATE_EVERY_NS = 2 * NS_PER_MINUTE
+QUIET_S = range(20, 50)  # of a minute: no close and no grace is near
+HOUSE_S, HOUSE_S_MIN = 1.0, 0.005  # between two looks at what a quiet second is for
+FEEDS_STOP_S = 1.0  # of the three seconds that an end may take
+COMMAND_S = 5.0  # until an answer to a command is given up
+
+
+class App:
+    """A live run, free of command line and signals, so that a test can run it in memory, on a loop of virtual time.
+
+    journal_folder: new, or of an earlier run that is to go on. session_folder: for digests, events, store, states and
+    logs; None: none is kept. sinks: get every effect, behind the session. disk: what journal, session and states stand
+    on. threads: False: commits and states are made on the spot or in the loop's own executor, and the machine is not
+    measured. journal_only: nothing is computed. note: told what a person should read.
+    """
+
+    def __init__(
+        self, config: Config, *, journal_folder: Path, clock: Clock, transport: Transport, http: Http,
+        rng: random.Random, sinks: Sequence[Sink] = (), session_folder: Path | None = None, disk: Disk = OS_DISK,
+        threads: bool = True, journal_only: bool = False, note: Callable[[str], None] = lambda line: None,
+    ) -> None:  # fmt: skip
+        self.config, self.clock = config, clock
+        self.journal_folder, self.session_folder = journal_folder, session_folder
+        self.state: Literal["starting", "running", "stopping"] = "starting"
+        self.started_ns = clock.now_ns()
+        self.failure: Exception | None = None  # what stopped the conveyor, while the journal went on
+        self.conveyor = Conveyor()
+        self.recent, self.usage = Recent(), Usage()
+        self.latencies = Latencies(clock)
+        self.stalls = StallProbe(self._on_stall, session_folder / LOGS if session_folder and threads else None)
+        self.feeds = Feeds(
+            config, append=self.append, clock=clock, transport=transport, http=http, rng=rng, on_crash=self._on_crash
+        )
+        self.session: SessionWriter | None = None
+        self.writer: JournalWriter | None = None
+        self.sequencer: Sequencer | None = None
+        self._saver: StateSaver | None = None
+        self._state_ns = 0
+        self._disk, self._threads, self._journal_only, self._note = disk, threads, journal_only, note
+        self._sinks: list[Sink] = [self.recent, *sinks]
+        self._commands: dict[int, tuple[asyncio.Future[None], list[Event]]] = {}
+        self._executor = ThreadPoolExecutor(1, "journal") if threads else None
+        self._stop, self._reason, self._clean = asyncio.Event(), "stopped", False
+
+    async def run(self, until_ns: int | None = None) -> None:
+        """From recovery to a clean end: by `stop`, or when the clock reaches until_ns.
+
+        Raises ConfigError before anything is written if it cannot start like this, JournalError if the disk ends it,
+        InvariantError at its end if the conveyor had to be stopped on the way.
+        """
+        try:
+            sequencer = await self._begin()
+            running = asyncio.create_task(sequencer.run(), name="sequencer")
+            try:
+                self.feeds.start(getattr(self.conveyor, "wanted", None))
+                self.state = "running"
+                await self._until(running, until_ns)
+            finally:
+                await self._end(sequencer, running)
+        finally:
+            self._let_go()
+        if self.failure:
+            raise InvariantError(f"the conveyor stopped, the journal went on: {self.failure}") from self.failure
+
+    def stop(self, reason: str = "stopped") -> None:
+        """End the run cleanly; `run` returns within seconds."""
+        self._reason = reason
+        self._stop.set()
+
+    def append(self, kind: int, source: int, payload: bytes, recv_ns: int | None = None) -> None:
+        """The feeds' door into the journal."""
+        assert self.sequencer is not None, "nothing is heard before the journal is open"
+        self.sequencer.append(kind, source, payload, recv_ns)
+
+    def tell(self, kind: str, **detail: int | float | str) -> None:
+        """A HOST record: something the process noticed about itself or its machine."""
+        if self.sequencer is not None:
+            with suppress(JournalFull):
+                self.sequencer.tell(kind, **detail)
+
+    def status(self) -> Status:
+        """What the engine tells of itself, as engine.io.status declares it."""
+        return report.status(self)
+
+    async def command(self, command: Command) -> dict[str, Any]:
+        """Journal what an operator asked for; what came of it, once it is durable and obeyed: done, seq, sentence."""
+        if command.command == "stop":
+            self.tell("stop_asked", who=command.who)
+            self.stop("stopped by an operator")
+            return {"done": True, "seq": -1, "sentence": "the engine stops"}
+        if self._journal_only or self.failure or self.sequencer is None:
+            return {"done": False, "seq": -1, "sentence": "this engine only records; nothing could obey"}
+        seq = self.sequencer.append(RecordKind.OPERATOR, 0, orjson.dumps(command))
+        obeyed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        events: list[Event] = []
+        self._commands[seq] = obeyed, events
+        try:
+            async with asyncio.timeout(COMMAND_S):
+                await obeyed
+        except TimeoutError:
+            sentence = f"journaled, but not durable within {COMMAND_S:g} s: the disk does not take it"
+            return {"done": False, "seq": seq, "sentence": sentence}
+        finally:
+            self._commands.pop(seq, None)
+        refused = any(event.kind == "command_refused" for event in events)
+        said = [str(event.detail["sentence"]) for event in events if "sentence" in event.detail]
+        return {"done": not refused, "seq": seq, "sentence": "; ".join(said) or f"{command.command}: done"}
+
+    # ---- beginning and end ----
+
+    async def _begin(self) -> Sequencer:
+        """Everything up to the first socket."""
+        await self.feeds.prepare()
+        config, instruments = self.config, self.feeds.instruments()
+        recovery.must_be_startable(config, instruments, self.journal_folder, self.session_folder, self._disk)
+        self.writer = writer = recovery.open_journal(
+            self.journal_folder, config, self.clock.now_ns(), self._disk, self._threads, self._note
+        )
+        newest_ns = recovery.newest_ns(self.journal_folder, self.clock.now_ns(), self._disk)
+        await self._recover()
+        recovery.must_go_together(self.conveyor, config.core, instruments, self.journal_folder)
+        self.sequencer = sequencer = Sequencer(
+            writer, self.clock, newest_ns=newest_ns, hand_over=self._take, load=self._load,
+            on_pressure=self._on_pressure, executor=self._executor,
+        )  # fmt: skip
+        sequencer.tell("process_start", mode=config.run.mode, pid=os.getpid() if self._threads else 0)
+        for source, venue in recovery.left_up(self.conveyor, self.journal_folder, self._disk):
+            sequencer.append(RecordKind.CONNECTION, source, orjson.dumps(Turn(venue, "down", "process ended")))
+        continued = newest_ns < self.started_ns
+        if continued and (self._journal_only or self.conveyor.core != config.core):
+            sequencer.append(RecordKind.CONFIG, 0, config.core.encode())
+        for instrument in instruments:
+            sequencer.append(RecordKind.INSTRUMENT, 0, instrument.encode())
+        await sequencer.commit()
+        if self._saver:
+            self._saver.make_room()
+        self._sinks.append(self.feeds)  # from here on effects are requests
+        if self._threads:
+            Garbage.start()
+            self.stalls.start()
+        return sequencer
+
+    async def _recover(self) -> None:
+        """The session at hand, and the conveyor where the journal ends."""
+        if self._journal_only:
+            return
+        seq = -1
+        if self.session_folder is not None:
+            folder, disk = self.session_folder, self._disk
+            limits = StoreLimits(wait=False, checkpoint_s=60 * self.config.store.checkpoint_minutes)
+            self.session = SessionWriter(
+                folder, origin=recovery.origin(self.config), journal=self.journal_folder, goes_on=True, limits=limits,
+                config_digest=self.config.core.digest(), disk=disk, stored=self._stored_in_thread(),
+            )  # fmt: skip
+            self._sinks.insert(0, self.session)
+            self.latencies = Latencies(self.clock, disk, folder / LOGS / "minutes.jsonl")
+            states = StateFolder(folder / "state", disk)
+            self.conveyor, seq = recall(states, self.session.links_behind, self._note)
+            self._saver = StateSaver(states, self.conveyor, self.session.sync, self._note, self._threads)
+        for batch in recovery.tail(self.journal_folder, seq + 1, self._disk):
+            self._perform(self.conveyor.handle(batch))
+            await asyncio.sleep(0)
+        self._state_ns = self.clock.now_ns()
+
+    async def _until(self, running: asyncio.Task[None], until_ns: int | None) -> None:
+        """Wait for the end: asked for, due, or forced by the disk."""
+        house = asyncio.create_task(self._keep_house(), name="house")
+        stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            done: set[asyncio.Task[Any]] = set()
+            while not done and (until_ns is None or self.clock.now_ns() < until_ns):
+                left_s = None if until_ns is None else (until_ns - self.clock.now_ns()) / NS_PER_S
+                done, _ = await asyncio.wait(
+                    {running, house, stopped}, return_when=asyncio.FIRST_COMPLETED,
+                    timeout=None if left_s is None else self.clock.seconds(left_s),
+                )  # fmt: skip
+            if house in done:
+                house.result()
+        finally:
+            house.cancel()
+            stopped.cancel()
+
+    async def _end(self, sequencer: Sequencer, running: asyncio.Task[None]) -> None:
+        """Intake ends, what came is made durable and handed over, the state is kept, the journal sealed."""
+        self.state = "stopping"
+        with suppress(TimeoutError, JournalFull):
+            async with asyncio.timeout(FEEDS_STOP_S):
+                await self.feeds.stop(self._reason)
+        self.tell("process_stop", reason=self._reason)
+        sequencer.stop()
+        await running
+        if self._saver and not self.failure:
+            self._saver.save()
+        assert self.writer is not None
+        await asyncio.get_running_loop().run_in_executor(self._executor, self.writer.close)
+        self._clean = self.failure is None
+
+    def _let_go(self) -> None:
+        """Of everything, whatever happened."""
+        self.stalls.stop()
+        if self._threads:
+            Garbage.stop()
+        if self._saver:
+            self._saver.close()
+        if self.session:
+            self.session.close(complete=self._clean)
+        self.latencies.close()
+        if self.writer:
+            self.writer.release()
+        if self._executor:
+            self._executor.shutdown()
+
+    # ---- live ----
+
+    def _take(self, batch: RecordBatch) -> None:
+        """What is durable, through the conveyor. A fault of ours ends the computing, never the recording."""
+        if self._journal_only or self.failure:
+            return
+        try:
+            self._perform(self.conveyor.handle(batch), batch)
+        except Exception as error:
+            self.failure = error
+            self._note(f"error: the conveyor stopped, the journal goes on: {error}")
+            self.tell("conveyor_stopped", error=str(error)[:500])
+        if self._commands:
+            self._answer()
+
+    def _perform(self, effects: Sequence[Effect], batch: RecordBatch | None = None) -> None:
+        """batch: whose effects they are, if it came live."""
+        if not effects:
+            return
+        for sink in self._sinks:
+            sink.perform(effects)
+        if batch is not None:
+            self._measure(effects, batch)
+        if self._commands:
+            for effect in effects:
+                if isinstance(effect, Event) and effect.cause_seq in self._commands:
+                    self._commands[effect.cause_seq][1].append(effect)
+
+    def _measure(self, effects: Iterable[Effect], batch: RecordBatch) -> None:
+        assert self.sequencer is not None
+        link = -1
+        for effect in effects:
+            if isinstance(effect, MinuteRows):
+                link = effect.link
+                counts = self.sequencer.counts
+                self.latencies.closed(effect, received_ns(batch, effect.cause_seq), counts.lag_ms_max)
+                counts.lag_ms_max = 0.0
+        if link >= 0 and (self.session is None or not self._threads):
+            self.latencies.stored(link)
+
+    def _answer(self) -> None:
+        """Commands that were obeyed by now."""
+        assert self.conveyor.state is not None
+        seq = int(self.conveyor.state.tape.clock[CLOCK_SEQ])
+        for cause, (obeyed, _) in self._commands.items():
+            if cause <= seq and not obeyed.done():
+                obeyed.set_result(None)
+
+    async def _keep_house(self) -> None:
+        """Once in the quiet part of each minute: garbage, and every other time a state snapshot."""
+        pause_s = max(self.clock.seconds(HOUSE_S), HOUSE_S_MIN)
+        minute = 0
+        while True:
+            await asyncio.sleep(pause_s)
+            now_ns = self.clock.now_ns()
+            if now_ns // NS_PER_MINUTE == minute or now_ns // NS_PER_S % 60 not in QUIET_S:
+                continue
+            minute = now_ns // NS_PER_MINUTE
+            if self._threads:
+                Garbage.collect()
+            if self._saver and not self.failure and now_ns - self._state_ns >= STATE_EVERY_NS and self._saver.save():
+                self._state_ns = now_ns
+
+    # ---- what is told from below ----
+
+    def _load(self) -> tuple[int, int, int]:
+        """For the sample of the load: the worst finalisation in ms since the last, processor and memory in %."""
+        return self.latencies.take_worst_finalize_ms(), *(self.usage.sample() if self._threads else (0, 0))
+
+    def _on_pressure(self, pressed: bool) -> None:
+        self.feeds.pause(pressed)
+        tell = partial(self.tell, "links_paused" if pressed else "links_resumed")
+        asyncio.get_running_loop().call_soon(tell)  # not inside the append that noticed it
+
+    def _on_stall(self, late_ms: float, where: str) -> None:
+        self.tell("loop_stall", late_ms=round(late_ms), where=where)
+
+    def _on_crash(self, error: Exception) -> None:
+        self._note(f"error: a feed ended by a fault of ours: {error}")
+        self.tell("feed_crashed", error=f"{type(error).__name__}: {error}"[:500])
+
+    def _stored_in_thread(self) -> Callable[[int], None] | None:
+        """For the store's thread: tells the loop which link is durable as rows."""
+        if not self._threads:
+            return None
+        loop = asyncio.get_running_loop()
+
+        def stored(link: int) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self.latencies.stored, link)
+
+        return stored

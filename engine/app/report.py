@@ -1,0 +1,142 @@
+"""The status of a running engine, gathered from its parts; the same for a page, a metric and a check."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from engine.app.recovery import origin
+from engine.core.minutes import NS_PER_MINUTE
+from engine.core.schema import NULL
+from engine.io.probes import memory_pct, resident_bytes
+from engine.io.status import (
+    HEALTH_WINDOW_MINUTES,
+    Clock,
+    Journal,
+    Load,
+    Minutes,
+    Process,
+    Status,
+    Store,
+    Universe,
+    quantiles,
+)
+
+if TYPE_CHECKING:
+    from engine.app.live import App
+
+NS_PER_MS = 1_000_000
+
+
+def status(app: App) -> Status:
+    """Everything that is known now; a section that is not is left out."""
+    feeds = app.feeds.status()
+    told: Status = {
+        "process": process(app),
+        "minutes": minutes(app),
+        "symbols": app.recent.symbols(),
+        "clock": clock(app),
+        "connections": feeds["connections"],
+        "rest": feeds["rest"],
+        "load": load(app),
+        "events": list(app.recent.events),
+    }
+    if app.sequencer is not None:
+        told["journal"] = journal(app)
+    if app.session is not None:
+        told["store"] = store(app)
+    if wanted := getattr(app.conveyor, "wanted", None):
+        told["universe"] = [universe(one, feeds["parked"].get(venue, [])) for venue, one in sorted(wanted.items())]
+    return told
+
+
+def process(app: App) -> Process:
+    return {
+        "state": app.state,
+        "mode": app.config.run.mode,
+        "origin": origin(app.config),
+        "session": str(app.session_folder or ""),
+        "pid": os.getpid(),
+        "version": metadata.version("conveyor"),
+        "started_ns": app.started_ns,
+        "now_ns": app.clock.now_ns(),
+        "time_source": app.config.time.source,
+        "speed": round(1 / app.clock.seconds(1.0), 6),
+    }
+
+
+def minutes(app: App) -> Minutes:
+    window = [
+        line for line in app.latencies.kept
+        if line["exchange_ts"] * NS_PER_MS > app.clock.now_ns() - HEALTH_WINDOW_MINUTES * NS_PER_MINUTE
+    ]  # fmt: skip
+    told: Any = app.recent.counts() | {
+        "close_to_row_ms": quantiles([line["close_to_row_ms"] for line in window]),
+        "bar_finalize_ms": quantiles([line["bar_finalize_ms"] for line in window]),
+        "ingest_lag_ms": quantiles([line["ingest_lag_ms"] for line in window]),
+    }
+    return told  # type: ignore[no-any-return]
+
+
+def clock(app: App) -> Clock:
+    """host_offset_ms, slew_ppm, steps: of a clock that is anchored to the host's; a clock of a test has none."""
+    told: Any = {"host_offset_ms": 0.0, "slew_ppm": 0, "steps": 0}
+    if hasattr(app.clock, "status"):
+        told = app.clock.status()
+    state, names = app.conveyor.state, app.conveyor.registry.venues
+    skews = {} if state is None else {name: int(state.tape.venues[v]["closed_skew_ns"]) for v, name in enumerate(names)}
+    return told | {"venue_offset_ms": {name: ns / NS_PER_MS for name, ns in skews.items() if ns != NULL}}
+
+
+def load(app: App) -> Load:
+    return {
+        "level": str(getattr(app.conveyor, "load_level", "unknown")),
+        "cpu_pct": round(app.usage.cpu_pct, 1),
+        "memory_pct": round(memory_pct(), 1),
+        "rss_bytes": resident_bytes(),
+        "loop_lag_ms": quantiles(list(app.stalls.lags_ms)),
+        "stalls": app.stalls.stalls,
+    }
+
+
+def journal(app: App) -> Journal:
+    assert app.sequencer is not None
+    assert app.writer is not None
+    counts = app.sequencer.counts
+    return {
+        "folder": str(app.journal_folder),
+        "durable_seq": app.writer.durable_seq,
+        "records": app.writer.durable_seq + 1,
+        "bytes": counts.handed_over_bytes,
+        "waiting_bytes": app.sequencer.waiting_bytes,
+        "lag_ms": app.sequencer.lag_ms(app.clock.now_ns()),
+        "clamped": counts.clamped,
+        "commit_ms": quantiles(list(app.sequencer.commit_ms)),
+        "full_since_ns": app.sequencer.trouble_since_ns,
+    }
+
+
+def store(app: App) -> Store:
+    assert app.session is not None
+    there = app.session.store.status
+    return {
+        "last_link": there.last_link,
+        "queued_rows": there.queued_rows,
+        "dropped_rows": there.dropped_rows,
+        "errors": there.errors,
+        "trouble": there.trouble,
+        "rebuild": there.rebuild,
+        "write_ms": there.write_ms,
+    }
+
+
+def universe(wanted: Any, parked: list[str]) -> Universe:
+    return {
+        "venue": wanted.venue,
+        "revision": wanted.revision,
+        "symbols": list(wanted.symbols),
+        "without_depth": list(wanted.without_depth),
+        "parked": parked,
+        "reason": wanted.reason,
+    }
