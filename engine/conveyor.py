@@ -38,6 +38,7 @@ from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.answers import apply_snapshot
 from engine.tape.apply import BOOK_BROKEN
+from engine.tape.carriers import Turned
 from engine.tape.message import Candle, MalformedError
 from engine.tape.slow import venue_candle
 from engine.tape.template import compile_dialects
@@ -89,7 +90,7 @@ class Conveyor:
             if stop == tape.DUE:
                 self._attend(detail // 8, detail % 8, effects)
             elif stop == tape.FIRST_EVENT:
-                self._hear_again(detail, effects)
+                self._take_turn(control.first_event(self._tape, self.registry, detail), effects)
             elif stop == tape.BOOK:
                 self._ask_for_books(effects)
             elif stop == tape.SNAPSHOT:
@@ -148,7 +149,7 @@ class Conveyor:
         elif record.kind in (RecordKind.REST, RecordKind.REST_ERROR):
             self._take_answer(record, effects)
         elif record.kind == RecordKind.STREAM:
-            effects += control.turn_stream(belt, registry, record)
+            self._take_turn(control.turn_stream(belt, registry, record), effects)
         elif record.kind == RecordKind.HOST:
             host = read_control("host", HOST, record.payload)
             effects.append(Event(record.seq, record.recv_ns, host.kind, "", "", dict(host.detail)))
@@ -333,12 +334,11 @@ class Conveyor:
             quality.revise(self._tape, self._bars, members, minute, int(Reason.CANDLE_MISMATCH))
             self._publish(venue, minute, members, effects)
 
-    def _hear_again(self, connection: int, effects: list[Effect]) -> None:
-        """A connection is back: minutes that were closed while it was away lose their status."""
-        found, closed = control.first_event(self._tape, self.registry, connection)
-        effects += found
-        for symbol, minute, reason in closed:
-            self._lower(symbol, minute, reason, effects)
+    def _take_turn(self, turned: Turned, effects: list[Effect]) -> None:
+        """A connection is back, or a stream turned: minutes that were closed meanwhile lose their status."""
+        effects += turned.effects
+        for (symbol, minute), reasons in sorted(turned.hidden.items()):
+            self._lower(symbol, minute, reasons, effects)
 
     def _lower_late(self, venue: int, effects: list[Effect]) -> None:
         """Trades that came after grace: their minute keeps its values and loses its status, if it is remembered."""
@@ -354,8 +354,8 @@ class Conveyor:
             effects.append(Event(seq, now_ns, "late_trades", instrument.venue, instrument.symbol, detail))
             self._lower(symbol, minute, Reason.LATE_TRADES, effects, count)
 
-    def _lower(self, symbol: int, minute: int, reason: Reason, effects: list[Effect], late: int = 0) -> None:
-        """A later revision of a closed minute with equal values and one more reason, if the minute is remembered."""
+    def _lower(self, symbol: int, minute: int, reasons: int, effects: list[Effect], late: int = 0) -> None:
+        """A later revision of a closed minute with equal values and more reasons, if the minute is remembered."""
         belt, members = self._tape, np.array([symbol])
         venue = int(belt.symbols[symbol]["venue"])
         if (venue, minute) not in self.revisions:
@@ -365,7 +365,7 @@ class Conveyor:
             return  # it had no row, or nothing to lose
         for name in ("received", "late_dropped"):
             self._bars.rows[name][symbol] += late
-        quality.revise(belt, self._bars, members, minute, int(reason))
+        quality.revise(belt, self._bars, members, minute, int(reasons))
         self._publish(venue, minute, members, effects)
 
     def _recall(self, minute: int, members: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ GRID_POINTS = 60
 DISORDER_BINS = 160  # of 10 ms
 TOP_LEVELS = 20
 NAME_BYTES = 64
+CARRIED, NEVER = -1, -2  # in place of the time from which on a channel has no carrier
 LAYOUTS: dict[str, dict[str, str]] = {}  # layout -> field -> meaning
 
 
@@ -53,9 +54,9 @@ CONNECTION = _layout("connection", f"""
     last_recv_ns      receive time of the newest frame; -1 before
     event_ns_max      largest event time of a timed core message; -1 before: it has no vote until then
     lateness_ns       how far behind event_ns_max its watermark stands
-    first_event       1 until the first timed core message after an up
+    first_event       1 until the first core message after an up, or after it was given more to carry
     first_event_ns    its event time
-    last_event_before_up_ns  event_ns_max when it last went down; -1: this is its first life
+    told_ns           receive time of that up, or of that subscription
     offset_minute     minute of receive time that offset_now_ns belongs to
     offset_now_ns     least receive - event time in that minute; NULL: none
     offset_before_ns  the same for the minute before
@@ -86,6 +87,13 @@ SYMBOL = _layout("symbol", """
     trade_carriers    bit set of the connections of its trade channel
     quote_carriers    bit set of the connections of its quote channel
     book_carriers     bit set of the connections of its depth channel
+    unheard[3]        bit sets, per core channel, of carriers not heard since they came up or took it on
+    silent[3]         bit sets of carriers that are alive but on which this stream is silent
+    lost_ns[3]        event time from which on nobody carries it; CARRIED: somebody does; NEVER: nobody has yet
+    newest_id         greatest trade id heard; -1: none, or ids that do not count
+    lost_id           what it was when the last carrier of its trades was lost
+    gap_to_ns         end of the newest gap of its trades; -1: there was none
+    edge_minute       newest minute in which its recording began or ended; -1: none
     has_interest      1: open interest is subscribed
     has_mark          1: mark price is subscribed
     has_liquidations  1: forced orders are subscribed

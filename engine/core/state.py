@@ -21,6 +21,7 @@ from engine.core.layouts import (
     LEDGER_LINES,
     MARK,
     MID_RUN,
+    NEVER,
     PENDING,
     QUOTE_NOW,
     QUOTE_SUM,
@@ -159,11 +160,12 @@ class EngineState:
         tape.venues["dialect"] = tape.venues["open_minute"] = tape.venues["subscribed_ns"] = -1
         tape.venues["closed_skew_ns"] = NULL
         tape.connections["venue"] = tape.connections["last_recv_ns"] = tape.connections["event_ns_max"] = -1
-        tape.connections["offset_minute"] = tape.connections["last_event_before_up_ns"] = -1
+        tape.connections["offset_minute"] = -1
         tape.connections["offset_now_ns"] = tape.connections["offset_before_ns"] = NULL
         tape.symbols["venue"] = tape.symbols["newest_quote_ns"] = tape.symbols["newest_book_ns"] = -1
-        for name in ("trade_channel", "quote_channel", "book_channel"):
+        for name in ("trade_channel", "quote_channel", "book_channel", "newest_id", "lost_id", "gap_to_ns"):
             tape.symbols[name] = -1
+        tape.symbols["edge_minute"], tape.symbols["lost_ns"] = -1, NEVER
         tape.books["quote_id"] = tape.books["last_id"] = -1
         for sums in (tape.marks, bars.trade_sums, bars.quote_sums, bars.depth_sums, bars.context_sums):
             sums["minute"] = -1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from engine.core.frame import CORE_TRADE
 from engine.core.kernel import inlined, kernel
 from engine.core.marks import marks_of
+from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import NULL, PARTIAL_REASONS, STALE_REASONS, Reason, Status
 
 OK, PARTIAL, STALE = int(Status.OK), int(Status.PARTIAL), int(Status.STALE)
@@ -13,6 +15,7 @@ BOOK_STALE, BOOK_SLOW, L2_STALE = int(Reason.BOOK_STALE), int(Reason.BOOK_SLOW),
 NO_DATA, NO_TRADES, RECOVERED = int(Reason.NO_DATA), int(Reason.NO_TRADES), int(Reason.RECOVERED)
 PRICE_SANITY, RETURN_OUTLIER = int(Reason.PRICE_SANITY), int(Reason.RETURN_OUTLIER)
 OI_STALE, FEED_ABSENT = int(Reason.OI_STALE), int(Reason.FEED_ABSENT)
+GAP, BOOK_GAP = int(Reason.GAP), int(Reason.BOOK_GAP)
 OF_TRADES = NO_DATA | NO_TRADES | RECOVERED | PRICE_SANITY  # judged anew in every revision
 
 
@@ -39,6 +42,25 @@ def reasons_of_trades(row):
     return reasons
 
 
+@inlined
+def reasons_of_carriers(symbol, minute, present, proven, timed_out):
+    """What follows from who carries the symbol: present and proven are bit sets of connections, as in Witness."""
+    reasons = 0
+    begin_ns = minute * NS_PER_MINUTE
+    carriers = symbol.trade_carriers if symbol.trade_channel >= 0 else symbol.carriers
+    if carriers & present == 0:
+        reasons |= DISCONNECTED
+    elif timed_out and carriers & proven == 0:
+        reasons |= UNCONFIRMED
+    for core in range(3):
+        lost_ns = symbol.lost_ns[core]
+        if 0 <= lost_ns < begin_ns + NS_PER_MINUTE and symbol.silent[core] != 0:
+            reasons |= GAP if core == CORE_TRADE else BOOK_GAP
+        elif core == CORE_TRADE and 0 <= lost_ns < begin_ns:
+            reasons |= DISCONNECTED  # a connection may be up that nothing was heard on yet
+    return reasons
+
+
 @kernel
 def judge_rows(
     members, minute, present, proven, timed_out, skewed, slow_ms, stale_ms, interest_ms, return_max,
@@ -49,11 +71,7 @@ def judge_rows(
         s = members[i]
         row, symbol = rows[s], symbols[s]
         reasons = marks_of(marks, s, minute) | reasons_of_trades(row)
-        carriers = symbol.trade_carriers if symbol.trade_channel >= 0 else symbol.carriers
-        if carriers & present == 0:
-            reasons |= DISCONNECTED
-        elif timed_out and carriers & proven == 0:
-            reasons |= UNCONFIRMED
+        reasons |= reasons_of_carriers(symbol, minute, present, proven, timed_out)
         if skewed:
             reasons |= SKEW
         if symbol.quote_channel >= 0 or symbol.book_channel >= 0:

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 
 from engine.core.control import STREAM_TURN, SUBSCRIPTION, TURN, read_control
 from engine.core.effects import Effect, Event, SnapshotNeeded
 from engine.core.errors import ConfigError
-from engine.core.frame import ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE
+from engine.core.frame import CORE_BOOK
 from engine.core.instruments import Instrument
-from engine.core.layouts import CLOCK_QUOTES, CLOCK_SEQ, MINUTES_AHEAD, NAME_BYTES, SET_LATENESS_START
+from engine.core.layouts import CARRIED, CLOCK_SEQ, NAME_BYTES, SET_LATENESS_START
 from engine.core.marks import add_mark
-from engine.core.minutes import minute_of
+from engine.core.minutes import NS_PER_MINUTE, minute_of
 from engine.core.records import Record
 from engine.core.registry import Registry
-from engine.core.schema import NULL, Reason
+from engine.core.schema import Reason
 from engine.core.state import Tape
+from engine.tape.carriers import (
+    CARRIERS,
+    CORES,
+    REASONS,
+    Turned,
+    bits_of,
+    carried,
+    cut,
+    forget,
+    forsaken,
+    hear,
+    hide,
+    lose,
+    markable,
+    newest_heard,
+    regain,
+    venue_time,
+)
 from engine.tape.dialect import Dialect
 from engine.tape.routes import add_route
 from engine.tape.venues import VENUES
 
-CARRIERS = ("trade_carriers", "quote_carriers", "book_carriers")
+CHANNELS = ("trade_channel", "quote_channel", "book_channel")
 
 
 def dialect_of(venue: str) -> tuple[int, Dialect]:
@@ -92,15 +107,15 @@ def turn_connection(tape: Tape, registry: Registry, record: Record) -> list[Effe
     turn, c = read_control("connection", TURN, record.payload), _connection(tape, record)
     connection = tape.connections[c]
     venue = enter_venue(tape, registry, turn.venue)
+    if connection["live"]:  # if it comes up now, the process died and could not say that it went down
+        _go_down(tape, c, record.recv_ns)
     if turn.state == "up":
         connection["venue"] = venue
-        if connection["live"]:  # the process died and could not say that it went down
-            connection["last_event_before_up_ns"] = connection["event_ns_max"]
         connection["lateness_ns"] = tape.settings[SET_LATENESS_START]
-        connection["live"], connection["up_ns"], connection["first_event"] = 1, record.recv_ns, 1
-        connection["last_recv_ns"] = record.recv_ns
-    elif connection["live"]:
-        _go_down(tape, c, record.recv_ns)
+        connection["live"], connection["first_event"] = 1, 1
+        connection["up_ns"] = connection["told_ns"] = connection["last_recv_ns"] = record.recv_ns
+        tape.symbols["unheard"] |= 1 << c
+        tape.symbols["silent"] &= ~(1 << c)
     detail = {"connection": c, "reason": turn.reason}
     return [Event(record.seq, record.recv_ns, f"connection_{turn.state}", turn.venue, "", detail)]
 
@@ -118,102 +133,77 @@ def _connection(tape: Tape, record: Record) -> int:
 def _go_down(tape: Tape, c: int, recv_ns: int) -> None:
     """From the last thing heard on, nothing that only this connection carried is in force, and its minute is cut."""
     connection = tape.connections[c]
+    venue = int(connection["venue"])
+    now_ns = venue_time(tape, venue, recv_ns)
     connection["live"], connection["first_event"] = 0, 0
-    last_ns = int(connection["event_ns_max"])
-    connection["last_event_before_up_ns"] = last_ns
-    now_ns = recv_ns - _offset(connection)
-    open_minute = int(tape.venues[connection["venue"]]["open_minute"])
-    trades, quotes, books = (_alone(tape, c, field) for field in CARRIERS)
-    for symbol in sorted(quotes | books):
-        _silence(tape, symbol, last_ns, symbol in quotes, symbol in books)
-    for symbol in sorted(books):
-        _lose_book(tape, symbol, open_minute)
-    if last_ns < 0 or open_minute < 0:
-        return
-    for symbol in sorted(trades | quotes | books):
-        for minute in _markable(open_minute, minute_of(last_ns), minute_of(now_ns)):
+    _let_go(tape, venue, now_ns)
+
+
+def _let_go(tape: Tape, venue: int, now_ns: int) -> None:
+    """What nobody carries any more is lost since the newest event heard, and its open minutes are cut."""
+    open_minute = int(tape.venues[venue]["open_minute"])
+    for symbol, core in forsaken(tape, venue):
+        from_ns = newest_heard(tape, symbol, core) or now_ns
+        lose(tape, symbol, core, from_ns)
+        for minute in markable(open_minute, minute_of(from_ns), minute_of(now_ns)):
             add_mark(tape.marks, symbol, minute, int(Reason.EDGE))
 
 
-def _offset(connection: Any) -> int:
-    known = [int(connection[name]) for name in ("offset_now_ns", "offset_before_ns") if connection[name] != NULL]
-    return min(known, default=0)
-
-
-def _alone(tape: Tape, c: int, field: str) -> set[int]:
-    """Symbols of which no other live connection carries the channel that `field` tells the carriers of."""
-    others = _bits(i for i in np.flatnonzero(tape.connections["live"]).tolist() if i != c)
-    carriers = tape.symbols[field]
-    return {int(s) for s in np.flatnonzero((carriers >> c & 1 == 1) & (carriers & others == 0))}
-
-
-def _markable(open_minute: int, first: int, last: int) -> range:
-    """Minutes of first..last that are not closed and near enough to hold a mark."""
-    return range(max(open_minute, first), min(last, open_minute + MINUTES_AHEAD) + 1)
-
-
-def _bits(places: Iterable[int]) -> int:
-    """The bit set of some places."""
-    bits = 0
-    for place in places:
-        bits |= 1 << place
-    return bits
-
-
-def _silence(tape: Tape, symbol: int, event_ns: int, quote: bool, book: bool) -> None:
-    """No quote, no book of the symbol is in force any more: a flat bar would be invented."""
-    if tape.symbols[symbol]["quote_channel"] < 0 or (quote and book):
-        role = ROLE_BOTH
-    else:
-        role = ROLE_QUOTE if quote else ROLE_BOOK
-    tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
-    tape.clock[CLOCK_QUOTES] += 1
-    tick["symbol"], tick["role"], tick["event_ns"] = symbol, role, event_ns
-    tick["valid"] = tick["updates"] = 0
-
-
-def _lose_book(tape: Tape, symbol: int, open_minute: int) -> None:
-    """A book whose connection ended is out of step, whatever comes next."""
-    book = tape.books[symbol]
-    if book["synced"]:
-        book["synced"], book["broken"] = 0, 2
-        if open_minute >= 0:
-            add_mark(tape.marks, symbol, open_minute, int(Reason.BOOK_GAP))
-
-
-def first_event(tape: Tape, registry: Registry, c: int) -> tuple[list[Effect], list[tuple[int, int, Reason]]]:
-    """The first core message after a connect: what the connection may have missed before it is marked.
-
-    Returns effects, and (symbol, minute, reason) of minutes that are closed already and lose their status.
-    """
-    connection = tape.connections[c]
-    venue = int(connection["venue"])
-    first_ns, up_ns = int(connection["first_event_ns"]), int(connection["up_ns"])
-    earlier_ns = int(connection["last_event_before_up_ns"])
-    open_minute = int(tape.venues[venue]["open_minute"])
-    began_ns, ended_ns = min(first_ns, up_ns) if earlier_ns < 0 else earlier_ns, max(first_ns, up_ns)
-    trades, quotes, books = (_alone(tape, c, field) for field in CARRIERS)
-    closed: list[tuple[int, int, Reason]] = []
-    for symbol in sorted(trades | quotes | books):
-        if earlier_ns < 0:
-            reason = Reason.EDGE
-        else:
-            reason = Reason.GAP if symbol in trades else Reason.BOOK_GAP
-            closed += [(symbol, minute, reason) for minute in range(minute_of(began_ns), open_minute)]
-        for minute in _markable(open_minute, minute_of(began_ns), minute_of(ended_ns)):
-            add_mark(tape.marks, symbol, minute, int(reason))
-    if earlier_ns < 0:
-        return [], []
-    detail = {"connection": c, "from_ns": began_ns, "to_ns": ended_ns}
-    return [Event(int(tape.clock[CLOCK_SEQ]), up_ns, "gap", registry.venues[venue], "", detail)], closed
-
-
-def turn_stream(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
+def turn_stream(tape: Tape, registry: Registry, record: Record) -> Turned:
     """One stream of a connection falls silent, comes back, or is refused by the venue."""
     turn, c = read_control("stream", STREAM_TURN, record.payload), _connection(tape, record)
-    enter_venue(tape, registry, turn.venue)
+    venue, dialect = enter_venue(tape, registry, turn.venue), dialect_of(turn.venue)[1]
     detail = {"connection": c, "channel": turn.channel, "since_ns": turn.since_ns, "reason": turn.reason}
-    return [Event(record.seq, record.recv_ns, f"stream_{turn.state}", turn.venue, turn.symbol, detail)]
+    turned = Turned(
+        [Event(record.seq, record.recv_ns, f"stream_{turn.state}", turn.venue, turn.symbol, detail)]
+    )  # fmt: skip
+    symbol, channel = registry.symbol(turn.venue, turn.symbol), dialect.channel_index(turn.channel)
+    if symbol < 0 or channel < 0:
+        return turned
+    if turn.state == "refused":
+        _park(tape, registry, dialect, venue, turn.symbol, record)
+        return turned
+    row, now_ns = tape.symbols[symbol], venue_time(tape, venue, record.recv_ns)
+    for core in CORES:
+        if row[CHANNELS[core]] != channel or not row[CARRIERS[core]] >> c & 1:
+            continue  # of two trade channels one counts
+        if turn.state == "silent":
+            row["silent"][core] |= 1 << c
+            if row["lost_ns"][core] == CARRIED and not carried(tape, symbol, core):
+                since_ns = venue_time(tape, venue, turn.since_ns) if turn.since_ns else newest_heard(tape, symbol, core)
+                lose(tape, symbol, core, since_ns)
+                hide(tape, symbol, REASONS[core], since_ns, now_ns, turned)
+        else:
+            row["silent"][core] &= ~(1 << c)
+            if row["lost_ns"][core] >= 0 and carried(tape, symbol, core):
+                regain(tape, symbol, core, now_ns, turned)
+                if core == CORE_BOOK and row["book_is_diff"]:
+                    turned.effects.append(SnapshotNeeded(record.seq, turn.venue, turn.symbol, "stream back"))
+    return turned
+
+
+def _park(tape: Tape, registry: Registry, dialect: Dialect, venue: int, name: str, record: Record) -> None:
+    """The venue does not send a symbol: it ceases as if it had been unsubscribed everywhere."""
+    for c, pairs in registry.subscriptions.items():
+        if tape.connections[c]["venue"] == venue:
+            registry.subscriptions[c] = [(channel, symbol) for channel, symbol in pairs if symbol != name]
+    _derive(tape, registry, dialect, venue, venue_time(tape, venue, record.recv_ns))
+
+
+def first_event(tape: Tape, registry: Registry, c: int) -> Turned:
+    """The first core message after a connect: what nobody carried before it is marked."""
+    turned = hear(tape, c)
+    if turned.gaps:
+        venue = registry.venues[tape.connections[c]["venue"]]
+        detail = {
+            "connection": c,
+            "from_ns": min(gap.from_ns for gap in turned.gaps),
+            "to_ns": max(gap.to_ns for gap in turned.gaps),
+            "symbols": len({gap.symbol for gap in turned.gaps}),
+        }
+        at_ns = int(tape.connections[c]["up_ns"])
+        turned.effects.append(Event(int(tape.clock[CLOCK_SEQ]), at_ns, "gap", venue, "", detail))
+    return turned
 
 
 def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
@@ -231,10 +221,11 @@ def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
             raise ConfigError(
                 f"subscription to {name} of {dialect.venue} at seq {record.seq} comes before its instrument record"
             )
+    _take_on(tape, registry, dialect, c, pairs, record.recv_ns)
     registry.subscriptions[c] = pairs
     if tape.venues[venue]["subscribed_ns"] < 0:
         tape.venues[venue]["subscribed_ns"] = record.recv_ns
-    _derive(tape, registry, dialect, venue, c, record.recv_ns)
+    _derive(tape, registry, dialect, venue, venue_time(tape, venue, record.recv_ns))
     effects: list[Effect] = []
     for channel, name in pairs:
         if dialect.channels[dialect.channel_index(channel)].diff:
@@ -242,10 +233,27 @@ def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
     return effects
 
 
-def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int, source: int, recv_ns: int) -> None:
+def _take_on(
+    tape: Tape, registry: Registry, dialect: Dialect, c: int, pairs: list[tuple[str, str]], recv_ns: int
+) -> None:
+    """What is new on a connection is not carried by it before its next message; what it gave up is silent no more."""
+    connection, before = tape.connections[c], registry.subscriptions.get(c, [])
+    for channel, name in pairs:
+        core = dialect.channels[dialect.channel_index(channel)].core
+        if core is not None and (channel, name) not in before:
+            tape.symbols[registry.symbol(dialect.venue, name)]["unheard"][core] |= 1 << c
+            if connection["live"] and not connection["first_event"]:
+                connection["first_event"], connection["told_ns"] = 1, recv_ns
+    for channel, name in before:
+        core = dialect.channels[dialect.channel_index(channel)].core
+        if core is not None and (channel, name) not in pairs:
+            tape.symbols[registry.symbol(dialect.venue, name)]["silent"][core] &= ~(1 << c)
+
+
+def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int, now_ns: int) -> None:
     """Everything that follows from the subscriptions of a venue's connections: routes, channels, carriers, votes.
 
-    A symbol that begins or ceases inside a minute is cut there: source and recv_ns are of the subscription record.
+    A symbol that begins or ceases inside a minute is cut there. now_ns: venue time.
     """
     mine = np.flatnonzero(tape.symbols["venue"] == venue)
     before = tape.symbols["active"][mine].copy()
@@ -260,29 +268,33 @@ def _derive(tape: Tape, registry: Registry, dialect: Dialect, venue: int, source
             wanted[symbol].append((index, c))
             for stream in dialect.stream_names(channel, name):
                 _add_route(tape, dialect, stream, index, symbol if stream != channel else -1)
-    for symbol, carried in wanted.items():
-        if carried:
-            _derive_symbol(tape.symbols[symbol], dialect, carried)
-        elif tape.symbols[symbol]["active"]:
+    for symbol, pairs_of_it in wanted.items():
+        if pairs_of_it:
+            _derive_symbol(tape, symbol, dialect, pairs_of_it, now_ns)
+        elif tape.symbols[symbol]["active"] == 1:
             tape.symbols[symbol]["active"] = 2  # what it was carried by stays, until its last minute is judged
+            for core in CORES:
+                forget(tape, symbol, core, now_ns)
+    _let_go(tape, venue, now_ns)
     now = tape.symbols["active"][mine]
     open_minute = int(tape.venues[venue]["open_minute"])
     if open_minute >= 0:
-        heard = minute_of(recv_ns - _offset(tape.connections[source]))
         for symbol in mine[(before == 1) != (now == 1)].tolist():
-            for minute in _markable(open_minute, open_minute, heard):
-                add_mark(tape.marks, symbol, minute, int(Reason.EDGE))
+            cut(tape, symbol, open_minute * NS_PER_MINUTE, now_ns)
 
 
-def _derive_symbol(row: Any, dialect: Dialect, carried: list[tuple[int, int]]) -> None:
-    indices = sorted({index for index, _ in carried})
-    for name, core in (("trade_channel", 0), ("quote_channel", 1), ("book_channel", 2)):
-        row[name] = next((i for i in indices if dialect.channels[i].core == core), -1)
-    used = [i for i in (row["trade_channel"], row["quote_channel"], row["book_channel"]) if i >= 0]
-    row["carriers"] = _bits(c for index, c in carried if index in used)
-    for core, field in enumerate(CARRIERS):
-        channel = row[("trade_channel", "quote_channel", "book_channel")[core]]
-        row[field] = _bits(c for index, c in carried if index == channel)
+def _derive_symbol(tape: Tape, symbol: int, dialect: Dialect, pairs: list[tuple[int, int]], now_ns: int) -> None:
+    """pairs: (channel, connection) of all that carries it."""
+    row = tape.symbols[symbol]
+    indices = sorted({index for index, _ in pairs})
+    for core in CORES:
+        channel = next((i for i in indices if dialect.channels[i].core == core), -1)
+        if row[CHANNELS[core]] not in (channel, -1):
+            forget(tape, symbol, core, now_ns)  # no longer subscribed, or by another channel with ids of its own
+        row[CHANNELS[core]] = channel
+        row[CARRIERS[core]] = bits_of(c for index, c in pairs if index == channel)
+    used = [i for i in (row[name] for name in CHANNELS) if i >= 0]
+    row["carriers"] = bits_of(c for index, c in pairs if index in used)
     row["book_is_diff"] = row["book_channel"] >= 0 and dialect.channels[row["book_channel"]].diff
     for kind in ("quote", "book"):
         channel = row[f"{kind}_channel"]

@@ -206,7 +206,7 @@ class Story:
     ) -> None:
         self.venue, self.symbols, self.lag = venue, list(symbols), lag
         self.records: list[Record] = []
-        self.ids = 0
+        self.ids: dict[str, int] = {}  # symbol -> its newest trade id
         told = {"price_decimals": 2, "quantity_decimals": 3} | instrument
         for name in symbols:
             self.put(-100_000_000, RecordKind.INSTRUMENT, Instrument(venue, name, **told).encode(), 0)
@@ -290,8 +290,9 @@ class Story:
         came: int | None = None, source: int = 1, symbol: str | None = None, **more: Any,
     ) -> int:  # fmt: skip
         """One trade; ids count up unless told."""
-        self.ids += 1
-        name, number, time = symbol or self.symbol, number or self.ids, START_MS + ms
+        name, time = symbol or self.symbol, START_MS + ms
+        number = number or self.ids.get(name, 0) + 1
+        self.ids[name] = max(number, self.ids.get(name, 0))
         if self.venue == "hyperliquid":
             side = "B" if buy else "A"
             item = {"coin": name, "side": side, "px": price, "sz": quantity, "time": time, "hash": "0x0", "tid": number}

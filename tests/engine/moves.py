@@ -85,14 +85,18 @@ class Teller:
 
     def anchor(self, ms: int) -> None:
         """A trade of the third symbol without any delay; and what keeps the other two from being stale at a close."""
-        self.story.ids += 1
-        self._trade_frame(ms, ms + LAG_MS, None, [(2, ms, 10_000, 1_000, True, self.story.ids)])
+        self._trade_frame(ms, ms + LAG_MS, None, [(2, ms, 10_000, 1_000, True, self.next_id(2))])
         self.anchored_ms = ms
         for symbol in (0, 1):
             for kind in ("quote", "interest", "context"):
                 self.play(kind, ms, symbol)
             if self.venue == "hyperliquid":
                 self.play("book", ms, symbol)
+
+    def next_id(self, symbol: int) -> int:
+        name = self.story.symbols[symbol]
+        self.story.ids[name] = self.story.ids.get(name, 0) + 1
+        return self.story.ids[name]
 
     def free_ms(self, symbol: int, ms: int) -> int:
         """An instant without another trade of the symbol: where arrival is the order, it must not decide here."""
@@ -105,14 +109,12 @@ class Teller:
         """Trades (symbol, price, quantity, buy) of one frame, or on Binance of one frame each, at `ms`."""
         if self.venue != "hyperliquid":
             for symbol, price, quantity, buy in trades:
-                self.story.ids += 1
-                at = [(symbol, ms, price, quantity, buy, self.story.ids)]
+                at = [(symbol, ms, price, quantity, buy, self.next_id(symbol))]
                 self._trade_frame(ms, came, room, at, **more)
             return
         told = []
         for symbol, price, quantity, buy in trades:
-            self.story.ids += 1
-            told.append((symbol, ms, price, quantity, buy, self.story.ids * 7_919 % 1_000_003))
+            told.append((symbol, ms, price, quantity, buy, self.next_id(symbol) * 7_919 % 1_000_003))
         self._trade_frame(ms, came, room, told)
 
     def _trade_frame(
