@@ -197,22 +197,42 @@ class Hyperliquid(_Printer):
         return self._context(row, symbol, name)
 
     def _trades(self, rows: list[Row], symbol: int, ms: int) -> bytes:
-        price, size, name = self.prices[symbol], self.sizes[symbol], self.symbols[symbol]
-        order = hashlib.blake2b(b"%d" % rows[0][at.ORDER], digest_size=32, key=self.salts[symbol]).digest()
-        hexed, taker = order.hex().encode(), self.users[order[0] % self.USERS]
-        out = []
-        for row in rows:
-            tag = hashlib.blake2b(b"%d" % row[at.NUMBER], digest_size=8, key=self.salts[symbol]).digest()
-            trade_id, maker = (
-                int.from_bytes(tag, "little") >> 14,
-                self.users[tag[0] % self.USERS],
-            )  # 50 bits, as the venue's
-            side, buyer, seller = (b"B", taker, maker) if row[at.SIGN] > 0 else (b"A", maker, taker)
-            out.append(
-                b'{"coin":"%b","side":"%b","px":"%b","sz":"%b","time":%d,"hash":"0x%b","tid":%d,"users":["0x%b","0x%b"]}'
-                % (name, side, price[row[at.PRICE]], size[row[at.LOTS]], ms, hexed, trade_id, buyer, seller)
+        price, size = self.prices[symbol], self.sizes[symbol]
+        return b",".join(
+            self.trade(
+                symbol,
+                row[at.ORDER],
+                row[at.NUMBER],
+                row[at.SIGN] > 0,
+                price[row[at.PRICE]],
+                size[row[at.LOTS]],
+                ms,
             )
-        return b",".join(out)
+            for row in rows
+        )
+
+    def trade(self, symbol: int, order: int, number: int, buy: bool, price: bytes, size: bytes, ms: int) -> bytes:
+        """One trade of a message. Hash and taker follow from the order, id and maker from the number."""
+        hashed = hashlib.blake2b(b"%d" % order, digest_size=32, key=self.salts[symbol]).digest()
+        tag = self._tag(symbol, number)
+        taker, maker = self.users[hashed[0] % self.USERS], self.users[tag[0] % self.USERS]
+        side, buyer, seller = (b"B", taker, maker) if buy else (b"A", maker, taker)
+        return (
+            b'{"coin":"%b","side":"%b","px":"%b","sz":"%b","time":%d,"hash":"0x%b","tid":%d,"users":["0x%b","0x%b"]}'
+        ) % (
+            self.symbols[symbol], side, price, size, ms, hashed.hex().encode(), self._id(tag), buyer, seller,
+        )  # fmt: skip
+
+    def trade_id(self, symbol: int, number: int) -> int:
+        """What the venue calls the trade of this number: 50 bits that do not count."""
+        return self._id(self._tag(symbol, number))
+
+    @staticmethod
+    def _id(tag: bytes) -> int:
+        return int.from_bytes(tag, "little") >> 14
+
+    def _tag(self, symbol: int, number: int) -> bytes:
+        return hashlib.blake2b(b"%d" % number, digest_size=8, key=self.salts[symbol]).digest()
 
     def _context(self, row: Row, symbol: int, name: bytes) -> bytes:
         listing = self.listed[symbol]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -63,29 +65,56 @@ def _frames(market: Market, reconnects: list[int]) -> Iterator[tuple[int, Messag
     """(send_ns, message) of everything the venue sends, in order of arrival, whether or not we listen."""
     printer = PRINTERS[market.venue](market, listings(market)[0])
     stalls = np.array([(start, end) for start, end, lost in outages(market) if not lost], np.int64).reshape(-1, 2)
-    venue = _Venue(market, reconnects if printer.asks_snapshots else None)
-    delivery_rng, last = generator(market.seed, 4), np.zeros((market.symbols, at.KINDS), np.int64)
     network_rng, state = generator(market.seed, 5), np.zeros(3, np.int64)
     offset = int(market.clock_offset_ms * NS_PER_MS)
-    held: list[tuple[int, int, bytes]] = []
+    for sent in sendings(market, reconnects if printer.asks_snapshots else None):
+        if printer.groups_orders:
+            sent = [one for one in sent if one.row[at.KIND] != at.TRADE or one.row[at.FILLS]]
+        recv = np.empty(len(sent), np.int64)
+        sent_ns = np.array([one.send_ns for one in sent], np.int64)
+        receive_times(network_rng, sent_ns, offset, market.latency_ms, stalls, state, recv)
+        for recv_ns, one in zip(recv.tolist(), sent, strict=True):
+            payload = printer.frame(one.rows, one.place, one.levels, one.send_ns // NS_PER_MS)
+            kind = RecordKind.REST if one.row[at.KIND] == at.DEPTH_SNAPSHOT else RecordKind.FRAME
+            yield one.send_ns, (recv_ns, CONNECTION, int(kind), payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One event and when the venue sends it. rows: all events of its symbol in this part, of which it is rows[place].
+
+    levels: (price, lots) that LEVEL_AT of the row counts in.
+    """
+
+    send_ns: int
+    rows: list[list[int]]
+    place: int
+    levels: list[list[int]]
+
+    @property
+    def row(self) -> list[int]:
+        return self.rows[self.place]
+
+
+def sendings(market: Market, reconnects: list[int] | None) -> Iterator[list[Sending]]:
+    """Everything that happens on the venue, a list per minute of the session, in order of sending.
+
+    reconnects: UTC ns at which all books are asked for again, besides once at the start; None: never.
+    """
+    venue = _Venue(market, reconnects)
+    rng, last = generator(market.seed, 4), np.zeros((market.symbols, at.KINDS), np.int64)
+    held: list[Sending] = []
     for end_ns, chunks in venue.chunks():
         # Stable order by sending time; what is sent after the chunk's end waits for the next chunk.
         for events, levels in chunks:
             send = np.empty(len(events), np.int64)
-            send_times(delivery_rng, events, len(events), market.start_ns, last, send)
-            rows, level_rows, times = events.tolist(), levels.tolist(), send.tolist()
-            for i, row in enumerate(rows):
-                if row[at.KIND] == at.TRADE and printer.groups_orders and row[at.FILLS] == 0:
-                    continue
-                held.append((times[i], row[at.KIND], printer.frame(rows, i, level_rows, times[i] // NS_PER_MS)))
-        held.sort(key=lambda frame: frame[0])
-        ready = np.array([frame[0] for frame in held if frame[0] < end_ns], np.int64)
-        recv = np.empty(len(ready), np.int64)
-        receive_times(network_rng, ready, offset, market.latency_ms, stalls, state, recv)
-        for recv_ns, (send_ns, event_kind, payload) in zip(recv.tolist(), held, strict=False):
-            kind = RecordKind.REST if event_kind == at.DEPTH_SNAPSHOT else RecordKind.FRAME
-            yield send_ns, (recv_ns, CONNECTION, int(kind), payload)
-        del held[: len(ready)]
+            send_times(rng, events, len(events), market.start_ns, last, send)
+            rows, level_rows = events.tolist(), levels.tolist()
+            held += [Sending(time, rows, place, level_rows) for place, time in enumerate(send.tolist())]
+        held.sort(key=lambda one: one.send_ns)
+        ready = bisect_left(held, end_ns, key=lambda one: one.send_ns)
+        yield held[:ready]
+        del held[:ready]
 
 
 class _Venue:

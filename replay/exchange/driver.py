@@ -1,0 +1,40 @@
+"""Between an exchange and an event loop: wakes it when something is due."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.core.minutes import NS_PER_S
+from engine.core.ports import Clock
+from replay.exchange.exchange import Exchange
+
+
+class Driver:
+    """Advances an exchange by a clock. quantum_s: least time of the loop between two wakings; 0 under virtual time."""
+
+    def __init__(self, exchange: Exchange, clock: Clock, quantum_s: float = 0.0) -> None:
+        self.exchange, self.clock, self.quantum_s = exchange, clock, quantum_s
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.poke()
+
+    def poke(self) -> None:
+        """Something was planned: look again when the next thing is due."""
+        wait_ns = self.exchange.next_ns() - self.clock.now_ns()
+        wait_s = max(self.quantum_s, self.clock.seconds(wait_ns / NS_PER_S), 1e-9)
+        when = self._loop.time() + wait_s
+        if self._timer is not None:
+            if not self._timer.cancelled() and self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.exchange.advance(self.clock.now_ns())
+        self.poke()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,105 @@
+"""A client of the local exchange in memory: it sends what it is told and keeps everything it hears."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from replay.exchange import Exchange, MemoryFront, VirtualClock, VirtualLoop, memory_front, read_plan, simulated
+from replay.simulate import Market
+
+URLS = {
+    "hyperliquid": "wss://api.hyperliquid.xyz/ws",
+    "binance_usdm": "wss://fstream.binance.com/stream",
+    "binance_spot": "wss://stream.binance.com:9443/stream",
+}
+REST = {
+    "hyperliquid": "https://api.hyperliquid.xyz/info",
+    "binance_usdm": "https://fapi.binance.com/fapi/v1",
+    "binance_spot": "https://api.binance.com/api/v3",
+}
+
+
+class Ear:
+    """`core.ports.Receiver` that keeps (recv_ns, payload)."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[int, bytes]] = []
+        self.pongs: list[int] = []
+        self.reason: str | None = None
+
+    def frame(self, payload: bytes, recv_ns: int) -> None:
+        self.frames.append((recv_ns, payload))
+
+    def pong(self, recv_ns: int) -> None:
+        self.pongs.append(recv_ns)
+
+    def ended(self, reason: str) -> None:
+        assert self.reason is None, "ended twice"
+        self.reason = reason
+
+    def told(self) -> list[Any]:
+        """Every frame that is JSON, read."""
+        return [orjson.loads(payload) for _, payload in self.frames if payload[:1] in b"{["]
+
+
+def exchange_of(
+    venue: str, plan: str = "", *, seed: int = 7, minutes: int = 3, symbols: int = 3, **more: Any
+) -> Exchange:
+    market = Market(seed=seed, minutes=minutes, symbols=symbols)
+    return Exchange(simulated(market, venue), read_plan(plan), **more)
+
+
+def subscriptions(venue: str, channels: tuple[str, ...], symbols: tuple[str, ...]) -> list[bytes]:
+    """The messages that ask for channels of symbols; BTC is BTCUSDT where it is called so."""
+    if venue == "hyperliquid":
+        more = {"candle": {"interval": "1m"}}
+        return [
+            orjson.dumps({"method": "subscribe", "subscription": {"type": c, "coin": s} | more.get(c, {})})
+            for s in symbols
+            for c in channels
+        ]
+    names = [f"{symbol.lower()}usdt@{channel}" for symbol in symbols for channel in channels]
+    return [orjson.dumps({"method": "SUBSCRIBE", "params": names, "id": 1})]
+
+
+def play(exchange: Exchange, use: Callable[[MemoryFront], Awaitable[Any]], **more: Any) -> Any:
+    """Run a client under virtual time; the exchange's clock begins where its source does."""
+    loop = VirtualLoop()
+    clock = VirtualClock(loop, exchange.now_ns)
+
+    async def run() -> Any:
+        front = memory_front(exchange, clock=clock, **more)
+        try:
+            return await use(front)
+        finally:
+            front.stop()
+
+    try:
+        return loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+def listen(
+    exchange: Exchange, channels: tuple[str, ...], symbols: tuple[str, ...] = ("BTC",), seconds: float = 60.0
+) -> Ear:
+    """Subscribe on one connection and listen for a while."""
+
+    async def use(front: MemoryFront) -> Ear:
+        ear = Ear()
+        link = await front.connect(URLS[exchange.venue], ear, 5.0)
+        for message in subscriptions(exchange.venue, channels, symbols):
+            link.send(message)
+        for _ in range(int(seconds)):
+            link.send(
+                b'{"method":"ping"}' if exchange.venue == "hyperliquid" else b'{"method":"LIST_SUBSCRIPTIONS","id":9}'
+            )
+            await asyncio.sleep(1.0)
+        return ear
+
+    ear: Ear = play(exchange, use)
+    return ear
