@@ -82,6 +82,9 @@ class Limits(Section):
         8192, ge=256, le=1_048_576, description="Newest trade ids remembered per symbol to recognise duplicates."
     )
     history_minutes: PowerOfTwo = Field(256, ge=16, le=4096, description="Closed minutes kept in the rings.")
+    candidates_max: int = Field(
+        2048, ge=1, le=16_384, description="Symbols over all venues, carried or not, that the universe chooses from."
+    )
 
 
 class Closing(Section):
@@ -158,12 +161,96 @@ class Quality(Section):
         return self
 
 
+class Universe(Section):
+    """Which symbols are carried, venue by venue."""
+
+    base_symbols: int = Field(
+        0, ge=0, le=500, description="Symbols of each venue that are chosen by rank; 0: only pins and the hotlist."
+    )
+    pins: Names = Field((), description="Symbols that never leave, as VENUE:SYMBOL.")
+    quote_suffixes: Names = Field(
+        ("USDT",), description="Endings of a symbol that may be chosen, at venues whose symbols name the quote asset."
+    )
+    volume_lookback_minutes: int = Field(60, ge=1, le=1440, description="Minutes of dollar volume that are ranked.")
+    interest_lookback_minutes: int = Field(60, ge=1, le=1440, description="Minutes of open interest that are ranked.")
+    volume_weight_pct: int = Field(
+        70, ge=0, le=100, description="Weight of the rank by volume; the rank by open interest has the rest."
+    )
+    entry_margin_ranks: int = Field(3, ge=0, le=100, description="A symbol enters at rank base_symbols less this.")
+    exit_margin_ranks: int = Field(5, ge=0, le=100, description="It leaves beyond rank base_symbols plus this.")
+    entry_minutes: int = Field(3, ge=1, le=60, description="Minutes in a row that a rank has to last for an entry.")
+    exit_minutes: int = Field(5, ge=1, le=60, description="Minutes in a row that a rank has to last for an exit.")
+    freeze_minutes: int = Field(5, ge=0, le=60, description="Minutes without entries and exits after one of them.")
+    dwell_minutes: int = Field(30, ge=0, le=1440, description="Minutes a symbol stays before its rank can expel it.")
+    churn_hourly_max: int = Field(
+        5, ge=1, le=100, description="Entries and exits in an hour; the rest wait for it to end."
+    )
+    stale_minutes: int = Field(10, ge=1, le=60, description="Stale minutes in a row after which a dead symbol leaves.")
+    dead_volume_quote: int = Field(
+        10_000, ge=0, le=1_000_000_000, description="Volume over the lookback below which a stale symbol is dead."
+    )
+    dead_pause_minutes: int = Field(60, ge=0, le=1440, description="Minutes a dead symbol is not chosen again.")
+    hot_symbols_max: int = Field(10, ge=1, le=100, description="Symbols on the hotlist of a venue.")
+    hot_ttl_minutes: int = Field(15, ge=1, le=1440, description="Minutes on the hotlist at severity 0.")
+    hot_ttl_severity_s: int = Field(18, ge=0, le=600, description="Time on the hotlist for each point of severity.")
+    coverage_min_pct: int = Field(
+        95, ge=0, le=100, description="Share of a venue's daily volume below which a larger base_symbols is proposed."
+    )
+    emergency_symbols: int = Field(5, ge=1, le=100, description="Symbols of each venue carried in an emergency.")
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        _require(
+            self.base_symbols == 0 or self.base_symbols > self.entry_margin_ranks,
+            ["core.universe.base_symbols", "core.universe.entry_margin_ranks"],
+            "base_symbols = 0 or base_symbols > entry_margin_ranks",
+        )
+        for pin in self.pins:
+            _require(all(pin.partition(":")), ["core.universe.pins"], f"VENUE:SYMBOL, found {pin!r}")
+        return self
+
+
+class Load(Section):
+    """From where on work is shed, judged by the journaled load samples."""
+
+    slow_ms: int = Field(300, ge=1, le=60_000, description="p95 of bar_finalize_ms, last 20 closes, that is `slow`.")
+    behind_ms: int = Field(500, ge=1, le=60_000, description="bar_finalize_ms of the newest close that is `behind`.")
+    lagging_ms: int = Field(2000, ge=10, le=60_000, description="Age of the oldest waiting record that is `lagging`.")
+    emergency_ms: int = Field(
+        1000, ge=10, le=60_000, description="Latency that is an `emergency` while processor or memory are full."
+    )
+    emergency_cpu_pct: int = Field(90, ge=1, le=100, description="Processor use, of one core, that is full.")
+    emergency_memory_pct: int = Field(90, ge=1, le=100, description="Memory use, of the machine, that is full.")
+    relief_pct: int = Field(80, ge=1, le=100, description="Share of a threshold in ms below which it is left again.")
+    rise_s: int = Field(3, ge=0, le=600, description="Time a threshold is exceeded before the level rises.")
+    emergency_rise_s: int = Field(10, ge=0, le=600, description="The same for an emergency.")
+    calm_s: int = Field(60, ge=1, le=3600, description="Time of relief before the level falls by one.")
+    shed_pct: int = Field(20, ge=1, le=100, description="Share of a venue's symbols whose depth is left out at a time.")
+    shed_again_s: int = Field(30, ge=1, le=3600, description="Time of lagging after which as many again follow.")
+
+
 class Core(Section):
     """Everything the deterministic core may read; journaled whole as the configuration epoch."""
 
     limits: Limits = Field(Limits(), description="Sizes of everything that is allocated at the start.")
     closing: Closing = Field(Closing(), description="When a minute closes, and how long it may still be revised.")
     quality: Quality = Field(Quality(), description="From where on a minute is no longer trusted.")
+    universe: Universe = Field(Universe(), description="Which symbols are carried, venue by venue.")
+    load: Load = Field(Load(), description="From where on work is shed, judged by the journaled load samples.")
+
+    @model_validator(mode="after")
+    def _remember(self) -> Self:
+        universe, minutes = self.universe, self.limits.history_minutes
+        _require(
+            universe.base_symbols == 0
+            or max(universe.volume_lookback_minutes, universe.interest_lookback_minutes) <= minutes,
+            [
+                "core.universe.volume_lookback_minutes", "core.universe.interest_lookback_minutes",
+                "core.limits.history_minutes",
+            ],
+            "volume_lookback_minutes, interest_lookback_minutes <= history_minutes",
+        )  # fmt: skip
+        return self
 
     def encode(self) -> bytes:
         """Canonical JSON: every key, sorted, no spaces. Equal settings give equal bytes."""

@@ -9,9 +9,9 @@ import numpy as np
 from config.schema import Core
 from engine.bars import stage as bars
 from engine.core.candle import VenueCandle
-from engine.core.control import HOST, read_control
+from engine.core.control import COMMAND, HOST, LOAD, read_control
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
-from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
+from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded, Wanted
 from engine.core.errors import ConfigError
 from engine.core.layouts import (
     CLOCK_LEDGER,
@@ -52,8 +52,16 @@ from engine.tape.watermark import (
     adapt_lateness,
     clock_offset,
 )
+from engine.universe.commands import obey
+from engine.universe.ladder import LoadLevel
+from engine.universe.stage import Universe
 
-STAGES = ("tape", "bars", "quality")  # read downwards: digests, bench rows and replay's comparison points come from it
+STAGES = (
+    "tape",
+    "bars",
+    "quality",
+    "universe",
+)  # read downwards: digests, bench rows and replay's comparison points come from it
 
 
 class Conveyor:
@@ -68,6 +76,7 @@ class Conveyor:
         self.late: dict[tuple[int, int], int] = {}  # (symbol, minute) -> trades after grace since the last TICK
         self.candles: dict[tuple[int, int], VenueCandle] = {}  # (symbol, minute) -> not compared yet
         self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, while it is remembered
+        self.universe: Universe | None = None
 
     # ---- records ----
 
@@ -79,7 +88,7 @@ class Conveyor:
             if position == batch.end:
                 return effects
             record, position = decode_at(batch.buffer, position)
-            self._begin(record)
+            self._begin(record, effects)
         in_hand = False
         while True:
             position, stop, detail = tape.read(self._tape, batch.buffer, position, batch.end, in_hand)
@@ -108,14 +117,15 @@ class Conveyor:
             elif stop == tape.STRAY:
                 self._tell("unknown_connection", effects, connection=detail)
 
-    def _begin(self, record: Record) -> None:
+    def _begin(self, record: Record, effects: list[Effect]) -> None:
         if record.kind != RecordKind.CONFIG:
             raise ConfigError(
                 f"journal: the first record (seq {record.seq}) is of kind {record.kind}, expected the configuration "
                 "epoch; replay the journal from its first segment or from a state snapshot"
             )
         self.configure(Core.decode(record.payload))
-        self._tape.clock[CLOCK_SEQ] = record.seq
+        self._tape.clock[[CLOCK_SEQ, CLOCK_RECV]] = record.seq, record.recv_ns
+        self._pin(effects)
 
     def configure(self, core: Core) -> None:
         """Begin with an epoch, or change to one: limits are for the life of a session, everything else may change."""
@@ -125,7 +135,10 @@ class Conveyor:
             raise ConfigError(
                 "core.limits changed inside a session; limits are fixed when it starts: begin a new session"
             )
+        if self.universe is None:
+            self.universe = Universe(self.state, self.registry, core)
         self.core = core
+        self.universe.configure(core)
         closing, settings = core.closing, self.state.tape.settings
         for place, ms in (
             (SET_WATERMARK, closing.watermark_ms), (SET_GRACE, closing.grace_ms), (SET_FUTURE, closing.future_ms_max),
@@ -134,12 +147,19 @@ class Conveyor:
         ):  # fmt: skip
             settings[place] = ms * NS_PER_MS
 
+    def _pin(self, effects: list[Effect]) -> None:
+        """The pins of a new epoch: what they change is wanted before anything is carried."""
+        for pin in self.core.universe.pins:
+            control.enter_venue(self._tape, self.registry, pin.partition(":")[0])
+        effects += self._universe.pin_settings()
+
     def _obey(self, record: Record, effects: list[Effect]) -> None:
         """A control record: it changes what the tape expects, or answers what the conveyor asked for."""
         belt, registry = self._tape, self.registry
         belt.clock[[CLOCK_SEQ, CLOCK_TICKED, CLOCK_RECV]] = record.seq, 0, record.recv_ns
         if record.kind == RecordKind.CONFIG:
             self.configure(Core.decode(record.payload))
+            self._pin(effects)
         elif record.kind == RecordKind.INSTRUMENT:
             effects += control.add_instrument(belt, registry, record)
         elif record.kind == RecordKind.CONNECTION:
@@ -153,8 +173,10 @@ class Conveyor:
         elif record.kind == RecordKind.HOST:
             host = read_control("host", HOST, record.payload)
             effects.append(Event(record.seq, record.recv_ns, host.kind, "", "", dict(host.detail)))
-        elif record.kind in (RecordKind.LOAD, RecordKind.OPERATOR):
-            pass  # nothing is derived from them yet
+        elif record.kind == RecordKind.LOAD:
+            effects += self._universe.take_load(read_control("load", LOAD, record.payload))
+        elif record.kind == RecordKind.OPERATOR:
+            effects += obey(self._universe, read_control("operator", COMMAND, record.payload))
         else:
             detail = {"kind": int(record.kind), "source": record.source}
             effects.append(Event(record.seq, record.recv_ns, "unknown_record", "", "", detail))
@@ -172,6 +194,12 @@ class Conveyor:
             effects.append(Event(record.seq, record.recv_ns, kind, "", symbol, detail))
             return
         dialect = VENUES[self._tape.venues[venue]["dialect"]]
+        if dialect.listing and (request, symbol) == (dialect.listing, "*"):
+            found, lines = slow.read_listing(record, dialect, body)
+            suffixes = tuple(self.core.universe.quote_suffixes) if dialect.names_quote else ("",)
+            effects += found
+            effects += self._universe.take_list(venue, [line for line in lines if line.symbol.endswith(suffixes)])
+            return
         found, broke = slow.read_answer(self._tape, self.registry, record, dialect, request, symbol, body)
         effects += found
         if broke:
@@ -232,6 +260,7 @@ class Conveyor:
         closing, witness = self._closing(venue, minute, reason)
         bars.close(belt, sums, members, minute, closing)
         quality.close(belt, sums, members, minute, witness, self._quality_limits())
+        self._universe.mark(venue, minute, members, sums.rows)
         self._publish(venue, minute, members, effects)
         belt.symbols["active"][members[belt.symbols["active"][members] == 2]] = 0
         row = belt.venues[venue]
@@ -239,6 +268,7 @@ class Conveyor:
         row["closed_skew_ns"] = self._offset_ns(venue)
         for c in np.flatnonzero(belt.connections["venue"] == venue):
             adapt_lateness(belt.connections[c], belt.settings[SET_LATENESS_MIN], belt.settings[SET_LATENESS_MAX])
+        effects += self._universe.close(venue, minute)
 
     def _closing(self, venue: int, minute: int, reason: CloseReason) -> tuple[bars.Closing, quality.Witness]:
         """What the connections of a venue know of the minute."""
@@ -401,6 +431,21 @@ class Conveyor:
         self.link += 1
 
     # ---- small things ----
+
+    @property
+    def wanted(self) -> dict[str, Wanted]:
+        """The newest `Wanted` of each venue that had one: what the feeds go by after a restart."""
+        return self._universe.wanted
+
+    @property
+    def load_level(self) -> LoadLevel:
+        """How pressed the process is, by the load samples so far."""
+        return LoadLevel(int(self._universe.loaded["level"]))
+
+    @property
+    def _universe(self) -> Universe:
+        assert self.universe is not None, "a configuration epoch comes first"
+        return self.universe
 
     @property
     def _tape(self) -> Any:

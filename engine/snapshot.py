@@ -137,6 +137,7 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
     if room is None or room.state is not state or room.symbols != len(conveyor.registry.instruments):
         room = Room(conveyor)
     assert state is not None, "there is no state before the configuration epoch"
+    assert conveyor.universe is not None
     copies = room.copy_parts() | room.copy_history() | room.copy_seen() | room.copy_books()
     header = {
         "seq": int(state.tape.clock[CLOCK_SEQ]),
@@ -147,6 +148,7 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
         "late": [[s, m, count] for (s, m), count in conveyor.late.items()],
         "candles": [[s, m, list(candle)] for (s, m), candle in conveyor.candles.items()],
         "revisions": [[v, m, r] for (v, m), r in conveyor.revisions.items()],
+        "universe": conveyor.universe.encode(),
         "layout": LAYOUT_DIGEST,
         "schema": SCHEMA_DIGEST,
         "kernels": SOURCE_DIGEST,
@@ -190,12 +192,14 @@ def restore(snapshot: Snapshot) -> Conveyor:
             )
     conveyor = Conveyor()
     conveyor.configure(Core.decode(header["core"].encode()))
-    conveyor.registry = Registry.decode(header["registry"])
+    assert conveyor.state is not None
+    assert conveyor.universe is not None
+    conveyor.registry = conveyor.universe.registry = Registry.decode(header["registry"])
+    conveyor.universe.recall(header["universe"])
     conveyor.link, conveyor.chain = header["link"], header["chain"]
     conveyor.late = {(s, m): count for s, m, count in header["late"]}
     conveyor.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
     conveyor.revisions = {(v, m): r for v, m, r in header["revisions"]}
-    assert conveyor.state is not None
     tape, history = conveyor.state.tape, conveyor.state.history
     arrays = conveyor.state.arrays()
     for name, kept in snapshot.arrays.items():

@@ -23,8 +23,8 @@ PACKAGES = ("config", "engine", "detectors", "dsi", "replay", "bench")
 # Rooms and arrows -----------------------------------------------------------------------------------------------------
 
 STAGES = {
-    "engine.tape", "engine.bars", "engine.quality", "engine.features", "engine.context", "engine.trading",
-    "engine.signals", "engine.modules", "detectors", "dsi",
+    "engine.tape", "engine.bars", "engine.quality", "engine.universe", "engine.features", "engine.context",
+    "engine.trading", "engine.signals", "engine.modules", "detectors", "dsi",
 }  # fmt: skip
 ENDS = {"engine.io", "engine.api", "engine.execution"}
 BELOW_STAGES = {"config", "engine.core"}

@@ -20,8 +20,8 @@ import numba
 ROOT = Path(__file__).resolve().parents[2]
 # Core and stages: the only rooms that may hold a kernel or a constant that one freezes.
 KERNEL_ROOMS = (
-    "engine/core", "engine/tape", "engine/bars", "engine/quality", "engine/features", "engine/context",
-    "engine/trading", "engine/signals", "detectors", "dsi",
+    "engine/core", "engine/tape", "engine/bars", "engine/quality", "engine/universe", "engine/features",
+    "engine/context", "engine/trading", "engine/signals", "detectors", "dsi",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ DISORDER_BINS = 160  # of 10 ms
 TOP_LEVELS = 20
 NAME_BYTES = 64
 CARRIED, NEVER = -1, -2  # in place of the time from which on a channel has no carrier
+FINALIZE_CLOSES = 20  # closes whose bar_finalize_ms the load ladder remembers
 LAYOUTS: dict[str, dict[str, str]] = {}  # layout -> field -> meaning
 
 
@@ -308,6 +309,72 @@ ROUTE = _layout("route", f"""
     name[{NAME_BYTES // 8}]           the name as words, zero padded
 """)  # fmt: skip
 
+CANDIDATE = _layout("candidate of the universe", """
+    venue             index of its venue; -1: unused
+    symbol            index of its symbol; -1: no instrument record yet
+    listed            1 if the newest list of the venue names it
+    pinned            bits of PINNED_*: never leaves
+    base              1: chosen by rank
+    hot_until         minute from which on it is no longer hot; 0: not hot
+    hot_severity      of its newest trigger
+    known             1 once it was carried or wanted
+    wanted            1 if it is to be carried
+    in_universe       1 if it is wanted as a pin or by rank
+    hot               1 while it is on the hotlist
+    kept              1 if it is carried in the emergency
+    shed              1 if its depth is left out to save load
+    entered_minute    minute at whose close it was chosen
+    barred_until      minute before which it is not chosen again
+    entry_minutes     minutes in a row at an entry's rank
+    exit_minutes      minutes in a row beyond the exit's rank
+    stale_minutes     minutes in a row, while wanted, that were stale or had no row
+    due               bits of DUE_*: what the newest close asks for
+    tier              of the wanted, by volume: code of Tier
+    rank              by score, 1 is best; ties by name
+    volume_rank       by volume, 1 is largest
+    ~day_volume       24 h volume in quote units as the venue lists it; NaN: not listed
+    ~day_interest     open interest in quote units as the venue lists it; NaN: not listed
+    ~own_volume       quote volume of its own rows within the lookback
+    ~volume           volume that is ranked, in quote units per lookback; NaN: unknown
+    ~interest         open interest that is ranked, in quote units; NaN: unknown
+""")  # fmt: skip
+
+CARRIED = _layout("carried symbol", """
+    candidate         index of its candidate; -1: none yet
+    row_minute        minute of its newest row; -1: none
+    row_minutes       rows in a row up to there
+    stale             1 if that row was stale at its first close
+    interest_minutes  rows within the lookback that have open interest and a mid
+    ~volume           sum of quote volume within the lookback, mantissa
+    ~interest         sum of open interest times mid within the lookback, mantissa
+""")  # fmt: skip
+
+UNIVERSE = _layout("universe of a venue", """
+    revision          of the newest change; 0: none
+    seeded            1 once the venue's own figures chose the first symbols
+    changed_minute    minute at whose close the rules last changed it; -1: never
+    hour              hour that hour_changes counts
+    hour_changes      entries and exits by rule in that hour
+    shed_pct          share of the wanted whose depth is left out
+    emergency         1 while only a few are carried
+""")  # fmt: skip
+
+LOADED = _layout("load ladder", f"""
+    level             code of LoadLevel
+    above_ns[5]       receive time since which the threshold of each level is exceeded; -1: it is not
+    relief_ns         receive time since which the level is not needed; -1: it is
+    steps             times shed_pct of depth that are left out
+    stepped_ns        receive time of the newest step
+    operator_shed_pct share that an operator left out
+    operator_emergency 1: an operator asked for it
+    closes            closes that were measured
+    finalize_ms[{FINALIZE_CLOSES}]   of the last of them, a ring
+""")  # fmt: skip
+
+# Bits of CANDIDATE.pinned: named in the settings, by an operator, carried before anyone asked for it.
+PINNED_SETTINGS, PINNED_OPERATOR, PINNED_CARRIED = 1, 2, 4
+# Bits of CANDIDATE.due, in the order in which they are obeyed.
+DUE_DEAD, DUE_COOL, DUE_EXIT, DUE_ENTRY = 1, 2, 4, 8
 
 # Places in Tape.clock: receive time of the newest TICK (-1 before), seq of the newest record, trade and quote ticks
 # that wait for the bar stage, pending diffs and their levels, late-ledger lines, 1 if the newest record was a TICK,

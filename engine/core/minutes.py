@@ -11,6 +11,7 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_S
 MS_PER_MINUTE = 60_000
+MINUTES_PER_DAY = 1440
 TIME_MS_MAX = (2**63 - 1) // NS_PER_MS  # in the year 2262; a later time does not fit nanoseconds
 
 

@@ -24,7 +24,7 @@ class Form(Enum):
     QUOTE = "quote"  # two int64 (name_hi, name_lo) of a 128-bit mantissa at price_decimals + quantity_decimals
     INTEGER = "integer"  # int64
     REAL = "real"  # float64
-    STATUS = "status"  # int64 code of Status, OhlcSource or CloseReason: text outside
+    STATUS = "status"  # int64 code of Status, OhlcSource, CloseReason or Tier: text outside
     REASONS = "reasons"  # int64 bit set of Reason
 
 
@@ -41,6 +41,15 @@ class CloseReason(IntEnum):
 
     EVENT = 0
     TIMEOUT = 1
+
+
+class Tier(IntEnum):
+    """Where a symbol of the universe stands by volume."""
+
+    NONE = 0
+    TOP = 1
+    MID = 2
+    TAIL = 3
 
 
 class OhlcSource(IntEnum):
@@ -130,6 +139,10 @@ def _quality(name: str, form: Form, unit: str, null: str, source: str) -> Column
     return Column(name, form, unit, "quality", null, source)
 
 
+def _universe(name: str, form: Form, unit: str, source: str) -> Column:
+    return Column(name, form, unit, "universe", "never", source)
+
+
 NO_PRICE = "no trade in the minute and no quote in force"
 NO_TRADE = "no trade in the minute"
 NO_QUOTE = "no quote in force during the minute"
@@ -191,6 +204,10 @@ COLUMNS: tuple[Column, ...] = (
     _bars("close_reason", Form.STATUS, "event|timeout", "never", "what closed the minute"),
     _quality("dq_status", Form.STATUS, "ok|partial|stale", "never", "stale if any stale reason, else partial if any partial one"),
     _quality("dq_reasons", Form.REASONS, "bits", "never", "set of Reason"),
+    _universe("is_in_universe", Form.INTEGER, "0|1", "carried as a pin or by rank, as the minute closed"),
+    _universe("is_hot", Form.INTEGER, "0|1", "carried as one of the hotlist, as the minute closed"),
+    _universe("universe_rev", Form.INTEGER, "count", "revision of the venue's universe, as the minute closed"),
+    _universe("tier", Form.STATUS, "top|mid|tail|none", "tenth by volume of what is carried, at the close before: first, last, between"),
 )  # fmt: skip
 
 TIMEFRAME = "1m"
@@ -205,7 +222,7 @@ def _fields(column: Column) -> list[tuple[str, str]]:
 ROW = np.dtype([field for column in COLUMNS for field in _fields(column)])
 ROW_FIELDS: dict[str, tuple[str, ...]] = {  # stage -> its fields of ROW, in order
     stage: tuple(name for column in COLUMNS if column.stage == stage for name, _ in _fields(column))
-    for stage in ("bars", "quality")
+    for stage in ("bars", "quality", "universe")
 }
 SCHEMA_DIGEST = hashlib.sha256(
     repr([(c.name, c.form.value, c.unit, c.stage, c.null, c.source) for c in COLUMNS]).encode()
@@ -217,4 +234,9 @@ def reason_names(bits: int) -> list[str]:
     return [reason.name.lower() for reason in Reason if bits & reason and reason.name]
 
 
-CODES: dict[str, type[IntEnum]] = {"ohlc_source": OhlcSource, "close_reason": CloseReason, "dq_status": Status}
+CODES: dict[str, type[IntEnum]] = {
+    "ohlc_source": OhlcSource,
+    "close_reason": CloseReason,
+    "dq_status": Status,
+    "tier": Tier,
+}

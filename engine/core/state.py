@@ -9,6 +9,8 @@ import numpy as np
 from engine.core.frame import FRAME_SLOTS
 from engine.core.layouts import (
     BOOK,
+    CANDIDATE,
+    CARRIED,
     CLOCK_NOW,
     CONNECTION,
     CONTEXT_NOW,
@@ -19,6 +21,7 @@ from engine.core.layouts import (
     GRID_POINTS,
     LEDGER,
     LEDGER_LINES,
+    LOADED,
     MARK,
     MID_RUN,
     NEVER,
@@ -32,6 +35,7 @@ from engine.core.layouts import (
     TOP_LEVELS,
     TRADE_SUM,
     TRADE_TICK,
+    UNIVERSE,
     VENUE,
 )
 from engine.core.rings import ColumnRing
@@ -89,11 +93,21 @@ class Bars(NamedTuple):
     previous_mid: np.ndarray  # (symbols, 2) int64: minute and bid + ask at its close
 
 
+class Choice(NamedTuple):
+    """What the universe stage owns: which symbols are to be carried, and why."""
+
+    candidates: np.ndarray  # CANDIDATE (candidates,), in order of first appearance
+    carried: np.ndarray  # CARRIED (symbols,)
+    venues: np.ndarray  # UNIVERSE (venues,)
+    loaded: np.ndarray  # LOADED (1,)
+
+
 # Arrays whose first axis is the symbol; only the part of the symbols in use is worth copying into a snapshot.
 PER_SYMBOL = {
     "tape.symbols", "tape.marks", "tape.books", "tape.top_price", "tape.top_quantity", "tape.seen_ids",
     "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_now",
     "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid",
+    "universe.carried",
 }  # fmt: skip
 
 
@@ -149,6 +163,12 @@ class EngineState:
             rows=zeros(symbols, ROW),
             previous_mid=zeros((symbols, 2), np.int64),
         )
+        self.universe = Choice(
+            candidates=zeros(limits.candidates_max, CANDIDATE),
+            carried=zeros(symbols, CARRIED),
+            venues=zeros(limits.venues_max, UNIVERSE),
+            loaded=zeros(1, LOADED),
+        )
         self.room = zeros(symbols * ROW.itemsize // 8, np.int64)  # holds nothing between two closes
         self.history = ColumnRing(ROW, symbols, limits.history_minutes)
         self._set_blank()
@@ -174,9 +194,17 @@ class EngineState:
         for name in ("interest", "mark", "index", "funding"):
             bars.context_now[name] = np.nan
         bars.previous_mid[:] = -1
+        universe = self.universe
+        universe.candidates["venue"] = universe.candidates["symbol"] = -1
+        universe.carried["candidate"] = universe.carried["row_minute"] = -1
+        universe.venues["changed_minute"] = universe.venues["hour"] = -1
+        universe.loaded["above_ns"] = universe.loaded["relief_ns"] = -1
+        for name in ("day_volume", "day_interest", "volume", "interest"):
+            universe.candidates[name] = np.nan
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for the table at start, for snapshots and for the proof that nothing grows."""
         named = {f"tape.{name}": array for name, array in self.tape._asdict().items()}
         named |= {f"bars.{name}": array for name, array in self.bars._asdict().items()}
+        named |= {f"universe.{name}": array for name, array in self.universe._asdict().items()}
         return named | {"history": self.history.words}

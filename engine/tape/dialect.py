@@ -36,6 +36,8 @@ class Dialect:
     decode_rest: (request, symbol, body) -> messages, likewise. requests: those whose answers have templates, under the
     channel `GET <request>`.
     arrival_order: trade ids do not increase, so trades at one instant keep their arrival.
+    listing: the request whose answer lists every symbol with its last 24 hours; empty: none.
+    names_quote: a symbol's name ends with its quote asset, so that only some of them can be compared.
     """
 
     venue: str
@@ -53,6 +55,8 @@ class Dialect:
     spot_sequence: bool = False
     arrival_order: bool = False
     requests: tuple[str, ...] = ()
+    listing: str = ""
+    names_quote: bool = False
 
     @property
     def names(self) -> list[str]:

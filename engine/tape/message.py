@@ -97,13 +97,21 @@ class Candle(NamedTuple):
     taker_buy_quote_volume: str | None = None
 
 
+class Listed(NamedTuple):
+    """A line of a venue's own list of symbols: quote volume of the last 24 h; open interest in quote units, if told."""
+
+    symbol: str
+    day_volume: float
+    day_interest: float | None = None
+
+
 class Ignored(NamedTuple):
     """A well-formed message with nothing for a minute row."""
 
     what: str
 
 
-Message = Trade | Quote | Diff | Levels | Snapshot | Context | Liquidation | Candle | Ignored
+Message = Trade | Quote | Diff | Levels | Snapshot | Context | Liquidation | Candle | Listed | Ignored
 
 
 class MalformedError(Exception):

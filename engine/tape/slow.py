@@ -31,6 +31,7 @@ from engine.tape.message import (
     Ignored,
     Levels,
     Liquidation,
+    Listed,
     MalformedError,
     Message,
     Quote,
@@ -84,6 +85,15 @@ def read_answer(
         return [], apply_snapshot(tape, record.source, record.recv_ns) == BOOK_BROKEN
     apply_answer(tape, record.recv_ns)
     return [], False
+
+
+def read_listing(record: Record, dialect: Dialect, body: bytes) -> tuple[list[Effect], list[Listed]]:
+    """The lines of a venue's own list of symbols; an event and no line if it cannot be read at all."""
+    try:
+        return [], [line for line in dialect.decode_rest(dialect.listing, "*", body) if isinstance(line, Listed)]
+    except MalformedError as error:
+        detail = {"request": dialect.listing, "reason": error.reason}
+        return [_event(record, "malformed_answer", dialect.venue, detail)], []
 
 
 def _known(registry: Registry, dialect: Dialect, messages: Sequence[Message]) -> tuple[Candles, list[tuple[int, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from engine.tape.message import (
     Levels,
     LevelTexts,
     Liquidation,
+    Listed,
     MalformedError,
     Message,
     Quote,
@@ -185,11 +187,13 @@ def _partial(stream: str, data: dict[str, Any]) -> Message:
 
 
 def decode_rest(request: str, symbol: str, body: bytes) -> list[Message]:
-    """A REST answer: `depth` and `openInterest`."""
+    """A REST answer: `depth`, `openInterest`, and `ticker`, the last 24 hours of every symbol."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise MalformedError("not JSON") from None
+    if request == "ticker":
+        return _listed(data)
     if type(data) is not dict:
         raise MalformedError("not an object")
     if request == "depth":
@@ -200,3 +204,15 @@ def decode_rest(request: str, symbol: str, body: bytes) -> list[Message]:
         event_ms = time_ms(data["time"]) if "time" in data else None
         return [Context(symbol, event_ms, open_interest=number(text(data, "openInterest")))]
     return [Ignored(request)]
+
+
+def _listed(data: Any) -> list[Message]:
+    """Every line that can be read; a symbol with odd figures is not listed, and disturbs no other."""
+    if type(data) is not list:
+        raise MalformedError("not a list")
+    found: list[Message] = []
+    for line in data:
+        if type(line) is dict:
+            with suppress(MalformedError):
+                found.append(Listed(text(line, "symbol"), number(text(line, "quoteVolume"))))
+    return found

@@ -56,4 +56,6 @@ DIALECT = Dialect(
     quantity_decimals=8,  # dust such as 47.07593600 is finer than the lot
     spot_sequence=True,
     requests=("depth",),
+    listing="ticker",
+    names_quote=True,
 )

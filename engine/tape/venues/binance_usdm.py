@@ -69,4 +69,6 @@ DIALECT = Dialect(
     price_decimals=None,
     quantity_decimals=None,
     requests=("depth",),
+    listing="ticker",
+    names_quote=True,
 )

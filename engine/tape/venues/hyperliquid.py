@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from engine.tape.message import (
     Ignored,
     Levels,
     LevelTexts,
+    Listed,
     MalformedError,
     Message,
     Quote,
@@ -171,12 +173,35 @@ def decode(payload: bytes) -> tuple[str, list[Message]]:
 
 
 def decode_rest(request: str, _symbol: str, body: bytes) -> list[Message]:
-    """Nothing is needed by REST for the minute row: the book comes whole over the socket."""
+    """A REST answer: `metaAndAssetCtxs`. The minute row needs none: the book comes whole over the socket."""
     try:
-        orjson.loads(body)
+        data = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise MalformedError("not JSON") from None
-    return [Ignored(request)]
+    return _listed(data) if request == "metaAndAssetCtxs" else [Ignored(request)]
+
+
+def _listed(data: Any) -> list[Message]:
+    """Every coin that is traded and can be read, with its open interest at the mark price."""
+    if type(data) is not list or len(data) != 2 or type(data[0]) is not dict:
+        raise MalformedError("not a pair")
+    coins, contexts = data[0].get("universe"), data[1]
+    if type(coins) is not list or type(contexts) is not list or len(coins) != len(contexts):
+        raise MalformedError("coins without contexts")
+    found: list[Message] = []
+    for coin, context in zip(coins, contexts, strict=True):
+        if type(coin) is dict and type(context) is dict and not coin.get("isDelisted"):
+            with suppress(MalformedError):
+                found.append(_listed_coin(coin.get("name"), context))
+    return found
+
+
+def _listed_coin(name: Any, context: dict[str, Any]) -> Listed:
+    if type(name) is not str:
+        raise MalformedError("coin")
+    volume = number(str(context.get("dayNtlVlm")))
+    interest, mark = context.get("openInterest"), context.get("markPx")
+    return Listed(name, volume, number(str(interest)) * number(str(mark)) if interest and mark else None)
 
 
 DIALECT = Dialect(
@@ -196,4 +221,5 @@ DIALECT = Dialect(
     price_decimals=6,
     quantity_decimals=8,
     arrival_order=True,
+    listing="metaAndAssetCtxs",
 )
