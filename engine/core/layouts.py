@@ -339,7 +339,7 @@ CANDIDATE = _layout("candidate of the universe", """
     ~interest         open interest that is ranked, in quote units; NaN: unknown
 """)  # fmt: skip
 
-CARRIED = _layout("carried symbol", """
+MEMBER = _layout("symbol in the universe", """
     candidate         index of its candidate; -1: none yet
     row_minute        minute of its newest row; -1: none
     row_minutes       rows in a row up to there

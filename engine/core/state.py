@@ -10,7 +10,6 @@ from engine.core.frame import FRAME_SLOTS
 from engine.core.layouts import (
     BOOK,
     CANDIDATE,
-    CARRIED,
     CLOCK_NOW,
     CONNECTION,
     CONTEXT_NOW,
@@ -23,6 +22,7 @@ from engine.core.layouts import (
     LEDGER_LINES,
     LOADED,
     MARK,
+    MEMBER,
     MID_RUN,
     NEVER,
     PENDING,
@@ -97,7 +97,7 @@ class Choice(NamedTuple):
     """What the universe stage owns: which symbols are to be carried, and why."""
 
     candidates: np.ndarray  # CANDIDATE (candidates,), in order of first appearance
-    carried: np.ndarray  # CARRIED (symbols,)
+    carried: np.ndarray  # MEMBER (symbols,)
     venues: np.ndarray  # UNIVERSE (venues,)
     loaded: np.ndarray  # LOADED (1,)
 
@@ -165,7 +165,7 @@ class EngineState:
         )
         self.universe = Choice(
             candidates=zeros(limits.candidates_max, CANDIDATE),
-            carried=zeros(symbols, CARRIED),
+            carried=zeros(symbols, MEMBER),
             venues=zeros(limits.venues_max, UNIVERSE),
             loaded=zeros(1, LOADED),
         )
