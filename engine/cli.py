@@ -15,6 +15,7 @@ from engine.commands import (
     prove,
     recording,
     replay,
+    running,
     terminal,
     version,
 )
@@ -23,6 +24,8 @@ VERBS: tuple[click.Command, ...] = (
     demo.demo,
     recording.import_captures,
     recording.simulate,
+    running.run,
+    running.record,
     operating.status,
     operating.ctl,
     replay.replay,

@@ -23,16 +23,18 @@ from engine.app import recovery, report
 from engine.conveyor import Conveyor
 from engine.core.control import Command, Turn
 from engine.core.effects import Effect, Event, MinuteRows
-from engine.core.errors import InvariantError
+from engine.core.errors import ConfigError, InvariantError
 from engine.core.layouts import CLOCK_SEQ
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.ports import Clock, Http, Sink, Transport
 from engine.core.records import RecordBatch, RecordKind, received_ns
+from engine.io.control import Control, Query
 from engine.io.disk import OS_DISK, Disk
 from engine.io.feeds import Feeds
 from engine.io.journal_writer import JournalFull, JournalWriter
 from engine.io.latencies import Latencies
 from engine.io.probes import Garbage, StallProbe, Usage
+from engine.io.query import run_query
 from engine.io.recent import Recent
 from engine.io.sequencer import Sequencer
 from engine.io.session import LOGS, SessionWriter
@@ -78,6 +80,7 @@ class App:
         self.writer: JournalWriter | None = None
         self.sequencer: Sequencer | None = None
         self._saver: StateSaver | None = None
+        self._control: Control | None = None
         self._state_ns = 0
         self._disk, self._threads, self._journal_only, self._note = disk, threads, journal_only, note
         self._sinks: list[Sink] = [self.recent, *sinks]
@@ -109,6 +112,15 @@ class App:
         """End the run cleanly; `run` returns within seconds."""
         self._reason = reason
         self._stop.set()
+
+    @property
+    def origin(self) -> Literal["live", "simulated"]:
+        return recovery.origin(self.config)
+
+    @property
+    def records(self) -> int:
+        """Durable ones in the whole journal."""
+        return self.writer.durable_seq + 1 if self.writer else 0
 
     def append(self, kind: int, source: int, payload: bytes, recv_ns: int | None = None) -> None:
         """The feeds' door into the journal."""
@@ -181,6 +193,9 @@ class App:
         if self._threads:
             Garbage.start()
             self.stalls.start()
+            if self.session_folder is not None:
+                self._control = Control(self.session_folder, self.status, self.command, self._query)
+                self._control.start()
         return sequencer
 
     async def _recover(self) -> None:
@@ -192,7 +207,7 @@ class App:
             folder, disk = self.session_folder, self._disk
             limits = StoreLimits(wait=False, checkpoint_s=60 * self.config.store.checkpoint_minutes)
             self.session = SessionWriter(
-                folder, origin=recovery.origin(self.config), journal=self.journal_folder, goes_on=True, limits=limits,
+                folder, origin=self.origin, journal=self.journal_folder, goes_on=True, limits=limits,
                 config_digest=self.config.core.digest(), disk=disk, stored=self._stored_in_thread(),
             )  # fmt: skip
             self._sinks.insert(0, self.session)
@@ -232,6 +247,8 @@ class App:
         self.tell("process_stop", reason=self._reason)
         sequencer.stop()
         await running
+        if self._control:
+            await self._control.close()
         if self._saver and not self.failure:
             self._saver.save()
         assert self.writer is not None
@@ -321,6 +338,12 @@ class App:
     def _load(self) -> tuple[int, int, int]:
         """For the sample of the load: the worst finalisation in ms since the last, processor and memory in %."""
         return self.latencies.take_worst_finalize_ms(), *(self.usage.sample() if self._threads else (0, 0))
+
+    def _query(self, asked: Query) -> bytes:
+        """For the control socket's thread."""
+        if self.session is None:
+            raise ConfigError("this engine keeps no store, so there is nothing to query")
+        return run_query(self.session.store, asked.query, asked.rows_max, asked.timeout_s, self.origin)
 
     def _on_pressure(self, pressed: bool) -> None:
         self.feeds.pause(pressed)

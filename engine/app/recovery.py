@@ -21,7 +21,7 @@ from engine.io.journal_writer import JournalWriter, journal_header
 from engine.io.segment import is_segment
 
 AHEAD_NS_MAX = 5 * NS_PER_S  # of the clock, that the newest record may be
-OUR_FOLDERS = {"journal", "logs", "state"}  # of a start that was cut short
+OURS = {"journal", "logs", "state", "control.sock"}  # of a start that was cut short
 
 
 def origin(config: Config) -> Literal["live", "simulated"]:
@@ -41,7 +41,7 @@ def must_be_startable(
     if session is not None and session.exists() and not _begun(journal, disk):
         if not session.is_dir():
             raise ConfigError(f"{session} is not a folder; give another one")
-        if {path.name for path in session.iterdir()} - OUR_FOLDERS:
+        if {path.name for path in session.iterdir()} - OURS:
             raise ConfigError(f"{session} holds something, but no live session; give a new folder")
 
 

@@ -6,7 +6,6 @@ import os
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from engine.app.recovery import origin
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import NULL
 from engine.io.probes import memory_pct, resident_bytes
@@ -55,7 +54,7 @@ def process(app: App) -> Process:
     return {
         "state": app.state,
         "mode": app.config.run.mode,
-        "origin": origin(app.config),
+        "origin": app.origin,
         "session": str(app.session_folder or ""),
         "pid": os.getpid(),
         "version": metadata.version("conveyor"),
@@ -102,12 +101,11 @@ def load(app: App) -> Load:
 
 def journal(app: App) -> Journal:
     assert app.sequencer is not None
-    assert app.writer is not None
     counts = app.sequencer.counts
     return {
         "folder": str(app.journal_folder),
-        "durable_seq": app.writer.durable_seq,
-        "records": app.writer.durable_seq + 1,
+        "durable_seq": app.records - 1,
+        "records": app.records,
         "bytes": counts.handed_over_bytes,
         "waiting_bytes": app.sequencer.waiting_bytes,
         "lag_ms": app.sequencer.lag_ms(app.clock.now_ns()),

@@ -5,36 +5,54 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
 import click
 
-from engine.core.effects import Effect, MinuteRows
+from engine.commands import terminal
+from engine.core.effects import Effect, Event, MinuteRows
 from engine.core.minutes import label
 from engine.core.schema import NULL, Reason, Status, reason_names
 
 HEADINGS = ("close (UTC)", "symbol", "open", "high", "low", "close", "volume", "trades", "spread bp", "status", "why")
-SHOWN_ROWS = 18
+LEFT = {"close (UTC)", "symbol", "status", "why"}
+WIDE_ONLY = {"open", "high", "low"}  # a narrower terminal shows the time without its date, and no more than the close
+WIDE = 110
+SHOWN_ROWS, SHOWN_EVENTS = 18, 3
+OTHER_LINES = 7  # of the screen: title, heading, counts, empty ones, the prompt
 COLOURS = {"ok": "green", "partial": "yellow", "stale": "red"}
 UNREMARKABLE = Reason.FEED_ABSENT  # true of every row where an optional channel is not configured
+TOLD = {
+    "connection_up", "connection_down", "stream_silent", "stream_back", "stream_refused", "gap", "book_gap",
+    "candle_mismatch", "late_trades", "clock_step", "loop_stall", "journal_full", "journal_has_room", "links_paused",
+    "links_resumed", "conveyor_stopped", "feed_crashed", "universe", "load_level", "command", "command_refused",
+    "store_trouble", "store_recovered",
+}  # fmt: skip
 
 
 class MinuteTable:
-    """A sink that shows. title: what a reader must know first, such as that the market is simulated."""
+    """A sink that shows. title: what a reader must know first, such as that the market is simulated.
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    events: whether connections, gaps and the like are told too: below the table, or as lines on stderr.
+    """
+
+    def __init__(self, title: str, events: bool = False) -> None:
+        self.title, self._events_told = title, events
         self.rows: deque[tuple[str, ...]] = deque(maxlen=SHOWN_ROWS)
+        self.events: deque[str] = deque(maxlen=SHOWN_EVENTS)
         self.counts = dict.fromkeys((status.name.lower() for status in Status), 0)
         self._live: Any = None
 
     def __enter__(self) -> MinuteTable:
         if sys.stdout.isatty():
+            from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(self._drawn(), refresh_per_second=8)
+            self._console = Console(file=sys.stdout)
+            self._live = Live(self._drawn(), console=self._console, refresh_per_second=8)
             self._live.__enter__()
         else:
             click.echo(self.title)
@@ -47,11 +65,14 @@ class MinuteTable:
         if self._live:
             self._live.update(self._drawn())
             self._live.__exit__(kind, error, trace)
+            self._live = None
 
     def perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, MinuteRows):
                 self._add(effect)
+            elif isinstance(effect, Event) and self._events_told and effect.kind in TOLD:
+                self._tell(effect)
         if self._live:
             self._live.update(self._drawn())
 
@@ -68,21 +89,48 @@ class MinuteTable:
             if not self._live:
                 click.echo("\t".join(cells))
 
+    def _tell(self, event: Event) -> None:
+        line = event_line(event)
+        self.events.append(line)
+        if not self._live:
+            terminal.note(line)
+
     def _drawn(self) -> Any:
+        """One line a row, whatever the width: what does not fit is left out, never wrapped."""
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        drawn = Table(title=Text(self.title), title_justify="left", caption=self._caption(), caption_justify="left")
-        for heading in HEADINGS:
+        wide = self._console.width >= WIDE
+        drawn = Table(
+            title=Text(self.title, overflow="ellipsis", no_wrap=True), title_justify="left", box=None, padding=(0, 1),
+            pad_edge=False, header_style="bold",
+        )  # fmt: skip
+        places = [place for place, heading in enumerate(HEADINGS) if wide or heading not in WIDE_ONLY]
+        for place in places:
+            heading = HEADINGS[place]
             drawn.add_column(
-                heading, justify="left" if heading in ("close (UTC)", "symbol", "status", "why") else "right"
-            )
-        for cells in self.rows:
-            drawn.add_row(*cells[:-2], Text(cells[-2], style=COLOURS[cells[-2]]), Text(cells[-1], overflow="fold"))
-        return drawn
+                heading, justify="left" if heading in LEFT else "right", no_wrap=True,
+                overflow="ellipsis", ratio=1 if heading == "why" else None,
+            )  # fmt: skip
+        room = max(3, self._console.height - OTHER_LINES - len(self.events))
+        for cells in list(self.rows)[-room:]:
+            shown = [terminal.printable(cells[place]) for place in places]
+            shown[0] = shown[0] if wide else shown[0].partition(" ")[2]
+            drawn.add_row(*map(Text, shown[:-2]), Text(shown[-2], style=COLOURS[cells[-2]]), Text(shown[-1]))
+        counts = "   ".join(f"{status} {count}" for status, count in self.counts.items())
+        events = [
+            Text(terminal.printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in self.events
+        ]
+        return Group(drawn, Text(counts, style="italic"), *events)
 
-    def _caption(self) -> str:
-        return "   ".join(f"{status} {count}" for status, count in self.counts.items())
+
+def event_line(event: Event) -> str:
+    """`12:03:07 connection_down hyperliquid: connection 1, reason closed by the venue`."""
+    at = datetime.fromtimestamp(event.at_ns // 1_000_000_000, UTC).strftime("%H:%M:%S")
+    whose = " ".join(filter(None, (event.venue, event.symbol)))
+    detail = ", ".join(f"{name} {value}" for name, value in event.detail.items() if value not in ("", None))
+    return f"{at} {event.kind} {whose}".rstrip() + (f": {detail}" if detail else "")
 
 
 def cells_of(minute: MinuteRows, symbol: str, price_decimals: int, quantity_decimals: int, row: Any) -> tuple[str, ...]:

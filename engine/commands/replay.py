@@ -159,10 +159,10 @@ def compile_kernels() -> None:
         warm(lambda name: advance(1, name.rpartition(".")[2]))
 
 
-def table_of(title: str) -> Any:
+def table_of(title: str, events: bool = False) -> Any:
     from engine.commands.minutes import MinuteTable
 
-    return MinuteTable(title)
+    return MinuteTable(title, events)
 
 
 class quiet:  # noqa: N801 - used like the function it stands for

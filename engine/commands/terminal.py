@@ -189,9 +189,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return "".join(letter if letter.isprintable() else " " for letter in str(value))
+    return "" if value is None else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Without control characters: it may hold what a venue sent."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 # Progress -------------------------------------------------------------------------------------------------------------
