@@ -36,7 +36,7 @@ from engine.io.latencies import Latencies
 from engine.io.probes import Garbage, StallProbe, Usage
 from engine.io.query import run_query
 from engine.io.recent import Recent
-from engine.io.sequencer import Sequencer
+from engine.io.sequencer import GROUP_S, Sequencer
 from engine.io.session import LOGS, SessionWriter
 from engine.io.states import StateFolder
 from engine.io.status import Status
@@ -62,7 +62,8 @@ class App:
     def __init__(
         self, config: Config, *, journal_folder: Path, clock: Clock, transport: Transport, http: Http,
         rng: random.Random, sinks: Sequence[Sink] = (), session_folder: Path | None = None, disk: Disk = OS_DISK,
-        threads: bool = True, journal_only: bool = False, note: Callable[[str], None] = lambda line: None,
+        threads: bool = True, group_s: float = GROUP_S, journal_only: bool = False,
+        note: Callable[[str], None] = lambda line: None,
     ) -> None:  # fmt: skip
         self.config, self.clock = config, clock
         self.journal_folder, self.session_folder = journal_folder, session_folder
@@ -83,6 +84,7 @@ class App:
         self._control: Control | None = None
         self._state_ns = 0
         self._disk, self._threads, self._journal_only, self._note = disk, threads, journal_only, note
+        self._group_s = group_s
         self._sinks: list[Sink] = [self.recent, *sinks]
         self._commands: dict[int, tuple[asyncio.Future[None], list[Event]]] = {}
         self._executor = ThreadPoolExecutor(1, "journal") if threads else None
@@ -176,7 +178,7 @@ class App:
         recovery.must_go_together(self.conveyor, config.core, instruments, self.journal_folder)
         self.sequencer = sequencer = Sequencer(
             writer, self.clock, newest_ns=newest_ns, hand_over=self._take, load=self._load,
-            on_pressure=self._on_pressure, executor=self._executor,
+            on_pressure=self._on_pressure, executor=self._executor, group_s=self._group_s,
         )  # fmt: skip
         sequencer.tell("process_start", mode=config.run.mode, pid=os.getpid() if self._threads else 0)
         for source, venue in recovery.left_up(self.conveyor, self.journal_folder, self._disk):
