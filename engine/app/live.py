@@ -100,7 +100,7 @@ class App:
             sequencer = await self._begin()
             running = asyncio.create_task(sequencer.run(), name="sequencer")
             try:
-                self.feeds.start(getattr(self.conveyor, "wanted", None))
+                self.feeds.start(self.conveyor.wanted if self.conveyor.state is not None else None)
                 self.state = "running"
                 await self._until(running, until_ns)
             finally:
@@ -159,9 +159,7 @@ class App:
             return {"done": False, "seq": seq, "sentence": sentence}
         finally:
             self._commands.pop(seq, None)
-        refused = any(event.kind == "command_refused" for event in events)
-        said = [str(event.detail["sentence"]) for event in events if "sentence" in event.detail]
-        return {"done": not refused, "seq": seq, "sentence": "; ".join(said) or f"{command.command}: done"}
+        return {"done": True, "seq": seq, "sentence": f"{command.command}: done"} | _said(events)
 
     # ---- beginning and end ----
 
@@ -370,3 +368,14 @@ class App:
                 loop.call_soon_threadsafe(self.latencies.stored, link)
 
         return stored
+
+
+def _said(events: Sequence[Event]) -> dict[str, Any]:
+    """What the core said to a command."""
+    for event in events:
+        detail = event.detail
+        if event.kind == "command_refused":
+            return {"done": False, "sentence": str(detail["reason"])}
+        if event.kind == "command":
+            return {"sentence": f"{detail['command']}: was {detail['before']}, is {detail['after']}"}
+    return {}

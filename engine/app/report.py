@@ -6,6 +6,7 @@ import os
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from engine.core.effects import Wanted
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import NULL
 from engine.io.probes import memory_pct, resident_bytes
@@ -45,8 +46,9 @@ def status(app: App) -> Status:
         told["journal"] = journal(app)
     if app.session is not None:
         told["store"] = store(app)
-    if wanted := getattr(app.conveyor, "wanted", None):
-        told["universe"] = [universe(one, feeds["parked"].get(venue, [])) for venue, one in sorted(wanted.items())]
+    if app.conveyor.state is not None:
+        wanted = sorted(app.conveyor.wanted.items())
+        told["universe"] = [universe(one, feeds["parked"].get(venue, [])) for venue, one in wanted]
     return told
 
 
@@ -90,7 +92,7 @@ def clock(app: App) -> Clock:
 
 def load(app: App) -> Load:
     return {
-        "level": str(getattr(app.conveyor, "load_level", "unknown")),
+        "level": app.conveyor.load_level.name.lower() if app.conveyor.state is not None else "unknown",
         "cpu_pct": round(app.usage.cpu_pct, 1),
         "memory_pct": round(memory_pct(), 1),
         "rss_bytes": resident_bytes(),
@@ -129,7 +131,7 @@ def store(app: App) -> Store:
     }
 
 
-def universe(wanted: Any, parked: list[str]) -> Universe:
+def universe(wanted: Wanted, parked: list[str]) -> Universe:
     return {
         "venue": wanted.venue,
         "revision": wanted.revision,

@@ -120,8 +120,10 @@ def configured(
     enabled = [name for name in VENUES if getattr(config.venues, name).enabled]
     if not enabled:
         raise ConfigError("no venue is enabled; name one, as in --venue hyperliquid --symbols BTC,ETH")
-    chosen = getattr(getattr(config.core, "universe", None), "n_base", 0)
     for name in enabled:
+        chosen = config.core.universe.base_symbols or any(
+            pin.startswith(f"{name}:") for pin in config.core.universe.pins
+        )
         if not getattr(config.venues, name).symbols and not chosen:
             raise ConfigError(f"venues.{name}.symbols is empty; name symbols, as in --venue {name} --symbols BTC,ETH")
     return config

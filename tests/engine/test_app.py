@@ -70,7 +70,8 @@ class World:
     """One market, one exchange, one time; engines come and go."""
 
     def __init__(self, folder: Path, minutes: int = 4) -> None:
-        self.exchange = Exchange(simulated(Market(seed=3, minutes=minutes, symbols=3, venue=VENUE), VENUE), CALM)
+        market = Market(seed=3, minutes=minutes, symbols=3, venue="hyperliquid")
+        self.exchange = Exchange(simulated(market, VENUE), CALM)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop, self.exchange.now_ns)
         self.folder, self.kept, self.notes = folder, Kept(), list[str]()
@@ -334,6 +335,12 @@ def test_stop_is_a_command_and_the_status_tells_the_run(tmp_path):
         assert [link["state"] for link in status["connections"]] == ["up"]
         assert [one["symbol"] for one in status["symbols"]] == sorted(COINS)
         assert status["minutes"]["close_to_row_ms"]["count"] == 2
+        refused = await app.command(Command("dance", [], "me"))
+        assert (refused["done"], "no command 'dance'" in refused["sentence"]) == (False, True)
+        pinned = await app.command(Command("hot", ["SOL"], "me"))
+        assert pinned["done"], pinned
+        asked = [record for record in records(world.folder / "journal") if record.kind == RecordKind.OPERATOR]
+        assert [record.seq for record in asked] == [refused["seq"], pinned["seq"]]
         assert (await app.command(Command("stop", [], "me")))["done"]
         await task
 
