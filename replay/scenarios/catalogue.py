@@ -105,26 +105,28 @@ def _disconnects(draw: Draw) -> list[PlanEntry]:
 
 
 def _half_open(draw: Draw) -> list[PlanEntry]:
-    return [_entry("half_open", draw, draw.span_s(3, 40))]
+    return [_entry("half_open", draw, draw.span_s(3, 40), accepts=draw.one((False, True)))]
 
 
 def _refuse(draw: Draw) -> list[PlanEntry]:
     outage_s = draw.span_s(60, 60.0 * (draw.minutes - 4))
-    refuse = _entry("refuse", draw, outage_s, how=draw.one(("connect", "handshake", "limit")))
+    how, status = draw.one((("connect", 503), ("handshake", 503), ("handshake", 429)))
+    refuse = _entry("refuse", draw, outage_s, how=how, status=status)
     return [refuse, {"kind": "disconnect", "at_s": refuse["at_s"] + 0.01, "how": "reset"}]
 
 
 def _duplicates(draw: Draw) -> list[PlanEntry]:
-    return [_entry("duplicate", draw, 120.0, probability=draw.span_s(0.05, 0.5))]
+    delay_ms = draw.one((0.0, 50.0, 4_000.0))
+    return [_entry("duplicate", draw, 120.0, probability=draw.span_s(0.05, 0.5), delay_ms=delay_ms)]
 
 
 def _reorder(draw: Draw) -> list[PlanEntry]:
     channels = [draw.trades, draw.quotes]
-    return [_entry("reorder", draw, 120.0, channels=channels, probability=0.3, delay_ms=draw.one((5, 20, 40)))]
+    return [_entry("reorder", draw, 120.0, channels=channels, probability=0.3, delay_ms=draw.one((5.0, 20.0, 40.0)))]
 
 
 def _late(draw: Draw) -> list[PlanEntry]:
-    delay_ms = draw.one((800, 2000, 2900, 3500, 8000))
+    delay_ms = draw.one((800.0, 2_000.0, 2_900.0, 3_500.0, 8_000.0))
     return [
         _entry("delay", draw, draw.span_s(5, 90), channels=[draw.trades], symbols=[draw.symbol], delay_ms=delay_ms,
                probability=draw.one((0.05, 1.0)))
@@ -135,57 +137,57 @@ def _sequence_gap(draw: Draw) -> list[PlanEntry]:
     if draw.venue == "hyperliquid":  # whole snapshots, no sequence: what can be lost is a snapshot
         return [_entry("drop", draw, draw.span_s(1, 20), channels=[draw.depth], symbols=[draw.symbol], probability=0.3)]
     return [
-        _entry("wrong_sequence", draw, draw.span_s(0.2, 10), symbols=[draw.symbol], probability=0.3,
-               how=draw.one(("drop", "first", "previous")))
+        _entry("wrong_sequence", draw, draw.span_s(0.5, 10), symbols=[draw.symbol], probability=0.3,
+               how=draw.one(("ids", "missing")))
     ]  # fmt: skip
 
 
-def _lost_trades(draw: Draw) -> list[PlanEntry]:
-    return [_entry("drop", draw, draw.span_s(0.5, 30), channels=[draw.trades], symbols=[draw.symbol], probability=0.3)]
-
-
 def _crossed(draw: Draw) -> list[PlanEntry]:
-    return [_entry("crossed_book", draw, draw.span_s(0.1, 5), symbols=[draw.symbol], channels=[draw.quotes])]
+    channel = draw.one((draw.quotes, draw.depth))
+    return [_entry("crossed_book", draw, draw.span_s(0.5, 5), symbols=[draw.symbol], channels=[channel])]
 
 
 def _absurd(draw: Draw) -> list[PlanEntry]:
-    how = draw.one(("nan", "zero", "negative", "huge", "times_ten"))
+    how = draw.one(("nan", "zero", "negative", "huge", "x10"))
     channel = draw.one((draw.trades, draw.quotes))
-    return [_entry("absurd_price", draw, 5.0, how=how, channels=[channel], symbols=[draw.symbol], probability=0.1)]
+    return [_entry("absurd_price", draw, 10.0, how=how, channels=[channel], symbols=[draw.symbol], probability=0.1)]
 
 
 def _huge(draw: Draw) -> list[PlanEntry]:
-    return [_entry("huge", draw, mib=draw.one((9, 16)))]
+    return [_entry("huge", draw, mib=draw.one((9.0, 16.0)))]
 
 
 def _corrupt(draw: Draw) -> list[PlanEntry]:
     how = draw.one(("bytes", "utf8", "cut", "nested"))
-    return [_entry("corrupt", draw, draw.span_s(1, 20), how=how, probability=draw.one((0.002, 0.05)))]
+    return [_entry("corrupt", draw, draw.span_s(1, 20), how=how, probability=draw.one((0.01, 0.1)))]
 
 
 def _drift(draw: Draw) -> list[PlanEntry]:
-    how = draw.one(("rename", "remove", "add", "retype"))
+    how = draw.one(("renamed", "removed", "added", "retyped"))
     channel = draw.one((draw.trades, draw.quotes, draw.depth))
     return [_entry("schema_drift", draw, draw.span_s(10, 60), how=how, channels=[channel])]
 
 
 def _venue_clock(draw: Draw) -> list[PlanEntry]:
-    return [
-        _entry("clock_step", draw, draw.one((30.0, 150.0)), offset_ms=draw.one((-10_000, -1500, 600, 1500, 10_000)))
-    ]
+    offset_ms = draw.one((-10_000, -1_500, 600, 1_500, 10_000))
+    kind, for_s = draw.one((("clock_offset", 90.0), ("clock_step", 0.0)))
+    return [_entry(kind, draw, for_s, offset_ms=offset_ms)]
 
 
 def _silence(draw: Draw) -> list[PlanEntry]:
-    return [_entry("silent_stream", draw, draw.span_s(20, 120))]
+    return [_entry("silent_stream", draw, draw.span_s(20, 120), heals=draw.one((False, True)))]
 
 
-def _silent_symbol(draw: Draw) -> list[PlanEntry]:
+def _silent_stream(draw: Draw) -> list[PlanEntry]:
     channel = draw.one((draw.trades, draw.quotes, draw.depth))
-    return [_entry("silent_stream", draw, draw.span_s(20, 120), symbols=[draw.symbol], channels=[channel])]
+    return [
+        _entry("silent_stream", draw, draw.span_s(20, 120), symbols=[draw.symbol], channels=[channel],
+               heals=draw.one((False, True)))
+    ]  # fmt: skip
 
 
 def _burst(draw: Draw) -> list[PlanEntry]:
-    return [_entry("burst", draw, 30.0, times=draw.one((10, 50)))]
+    return [_entry("burst", draw, 20.0, times=draw.one((5, 20)))]
 
 
 def _delist(draw: Draw) -> list[PlanEntry]:
@@ -197,14 +199,14 @@ def _maintenance(draw: Draw) -> list[PlanEntry]:
 
 
 def _snapshot_race(draw: Draw) -> list[PlanEntry]:
-    race = _entry("snapshot_race", draw, 60.0)
-    return [race, {"kind": "disconnect", "at_s": race["at_s"] + 5.0, "how": "close"}]
+    race = _entry("snapshot_race", draw, 30.0, how=draw.one(("old", "late")))
+    return [race, {"kind": "disconnect", "at_s": race["at_s"] + 2.0, "how": "close"}]
 
 
 def _rest(draw: Draw) -> list[PlanEntry]:
     kind = draw.one(("rest_down", "rest_slow", "rest_429"))
-    trouble = _entry(kind, draw, draw.span_s(20, 60))
-    return [trouble, {"kind": "disconnect", "at_s": trouble["at_s"] + 5.0, "how": "close"}]
+    trouble = _entry(kind, draw, draw.span_s(10, 40))
+    return [trouble, {"kind": "disconnect", "at_s": trouble["at_s"] + 2.0, "how": "close"}]
 
 
 def _host(kind: str, least_s: float = 0.0, most_s: float = 0.0, shapes: tuple[str, ...] = ("",)) -> Any:
@@ -241,8 +243,9 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(6, "late trades", "trades 0.8 to 8 s later", MARKED, _late),
     Fault(7, "sequence gap in the book", "differences dropped or misnumbered", MARKED, _sequence_gap,
           figure="time until a valid book"),
-    Fault(8, "book after a reconnect", "as 1, and the REST answer older than the differences", MARKED, _snapshot_race,
-          venues=("binance_usdm",), figure="levels that differ from the exchange's book"),
+    Fault(8, "book after a reconnect", "closed; REST answers old, late, refused or missing", MARKED,
+          lambda draw: draw.one((_snapshot_race, _rest))(draw), venues=("binance_usdm",),
+          figure="levels that differ from the exchange's book"),
     Fault(9, "crossed book", "best bid above best ask, 0.1 to 5 s", MARKED, _crossed),
     Fault(10, "NaN, zero, negative, absurd prices", "one message in ten, 5 s", MARKED, _absurd),
     Fault(11, "huge message", "9 or 16 MiB in one message", MARKED, _huge),
@@ -252,9 +255,9 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(15, "the exchange's clock", "steps of 0.6 to 10 s, forth and back", MARKED, _venue_clock),
     Fault(16, "calendar", "leap second, leap days, summer time, year ends, 2038, 2100", EQUAL, starts=CALENDAR),
     Fault(17, "silent feed", "a venue, or one stream of it, 20 to 120 s",  MARKED,
-          lambda draw: draw.one((_silence, _silent_symbol))(draw), figure="time to notice"),
+          lambda draw: draw.one((_silence, _silent_stream))(draw), figure="time to notice"),
     Fault(18, "minutes without a trade", "a symbol that trades twice in four minutes", EQUAL, symbols=5),
-    Fault(19, "burst", "10 and 50 times the traffic, 30 s", EQUAL, _burst),
+    Fault(19, "burst", "5 and 20 times the traffic, 20 s", EQUAL, _burst),
     Fault(20, "delisted symbol", "its streams end, subscribing fails", MARKED, _delist),
     Fault(21, "maintenance, close after 24 h, shutdown", "all closed and refused, 5 to 90 s", MARKED, _maintenance,
           figure="time until a valid book"),

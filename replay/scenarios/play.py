@@ -1,0 +1,405 @@
+"""One scenario from its draw to its verdict: the real engine in memory, minutes of its time in seconds of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from config.schema import Config
+from engine.app import App
+from engine.conveyor import Conveyor
+from engine.core.effects import Effect, Event, MinuteRows
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_S, minute_of
+from engine.core.records import iterate
+from engine.io.journal_reader import JournalReader
+from replay.chaos.disk import Killed
+from replay.exchange import Exchange, VirtualClock, VirtualLoop, memory_front, simulated
+from replay.exchange.plan import CALM, PLAN, Plan
+from replay.scenarios.catalogue import Draw, HostFault, fault
+from replay.scenarios.heard import Heard, most_in_a_minute
+from replay.scenarios.hits import hits_of
+from replay.scenarios.host import FaultyDisk, HostClock, World
+from replay.scenarios.judge import Finding, Verdict, judge_rows
+from replay.scenarios.oracle import Hit, Oracle, Trade
+from replay.simulate import Market
+
+MINUTES = 6
+AFTER_S = 6.0  # the session ends so long after its last full minute
+BROKEN_LINK = ("half_open", "disconnect", "silent_stream", "maintenance", "huge")  # has to be noticed
+CLOCK_KINDS = ("clock_offset", "clock_step")
+UNREADABLE_KINDS = ("corrupt", "schema_drift", "absurd_price")
+TROUBLE_EVENTS = ("conveyor_stopped", "feed_crashed")
+SAYINGS = {"dns": "the name has no address", "tls": "the certificate is for another name"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """faults: numbers of the catalogue; none: a calm session. bystander: another venue runs beside it, untouched."""
+
+    faults: tuple[int, ...]
+    seed: int
+    venue: str
+    minutes: int = MINUTES
+    bystander: bool = False
+
+    def __str__(self) -> str:
+        done = "+".join(map(str, self.faults)) or "no fault"
+        return f"fault {done}, seed {self.seed}, {self.venue}{' and another venue' if self.bystander else ''}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a scenario. journal: kept if there are findings; None otherwise."""
+
+    scenario: Scenario
+    plan: Plan
+    hits: tuple[Hit, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+    rows: int = 0
+    ok: int = 0
+    marked: Counter[str] = field(default_factory=Counter)
+    noticed_s: list[float] = field(default_factory=list)
+    recovered_s: list[float] = field(default_factory=list)
+    attempts_a_minute: int = 0
+    stopped_s: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    journal: Path | None = None
+
+
+class Collector:
+    """A sink. rows, events: as they came, in one life of the engine; early: effects before their cause was durable."""
+
+    def __init__(self) -> None:
+        self.rows: list[MinuteRows] = []
+        self.events: list[Event] = []
+        self.app: App | None = None
+        self.early = 0
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            writer = self.app.writer if self.app else None
+            if writer is not None and effect.cause_seq > writer.durable_seq:
+                self.early += 1
+            if isinstance(effect, MinuteRows):
+                self.rows.append(effect)
+            elif isinstance(effect, Event):
+                self.events.append(effect)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def play(scenario: Scenario, folder: Path) -> Outcome:
+    """Play it in a folder of its own below `folder`, and judge."""
+    begun = time.monotonic()
+    place = folder / str(scenario).replace(", ", "_").replace(" ", "-")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    stage = Stage(scenario, place)
+    outcome = stage.play()
+    outcome.seconds = time.monotonic() - begun
+    if outcome.findings:
+        outcome.journal = place / "journal"
+    else:
+        shutil.rmtree(place)
+    return outcome
+
+
+class Stage:
+    """Everything of one scenario that lives while it is played."""
+
+    def __init__(self, scenario: Scenario, place: Path) -> None:
+        self.scenario, self.place, self.journal = scenario, place, place / "journal"
+        faults = [fault(number) for number in scenario.faults]
+        rng = random.Random(f"{scenario.faults} {scenario.seed} {scenario.venue}")
+        self.rng = rng
+        venues = [scenario.venue]
+        if scenario.bystander:
+            venues.append("hyperliquid" if scenario.venue == "binance_usdm" else "binance_usdm")
+        starts = [start for one in faults for start in one.starts]
+        first_ns = _instant_ns(starts[scenario.seed % len(starts)]) if starts else Market().first_minute_ns
+        symbols = max([3, *(one.symbols for one in faults)])
+        markets = [
+            Market(seed=scenario.seed + 1, minutes=scenario.minutes, symbols=symbols, venue=venue,
+                   first_minute_ns=first_ns)  # type: ignore[arg-type]
+            for venue in venues
+        ]  # fmt: skip
+        sources = [simulated(market, venue) for market, venue in zip(markets, venues, strict=True)]
+        self.symbols = {
+            source.venue: tuple(instrument.symbol for instrument in source.instruments) for source in sources
+        }
+        draw = Draw(rng, scenario.venue, self.symbols[scenario.venue], scenario.minutes)
+        self.plan: Plan = PLAN.validate_python(
+            {"seed": scenario.seed, "fault": [entry for one in faults for entry in one.exchange(draw)]}
+        )
+        self.host_faults: list[HostFault] = sorted(
+            (strike for one in faults for strike in one.host(draw)), key=lambda strike: strike.at_s
+        )
+        twins = [one.connections_each[scenario.seed % len(one.connections_each)] for one in faults]
+        self.connections_each = max([1, *twins])
+        self.exchanges = [Exchange(source, self.plan if place == 0 else CALM) for place, source in enumerate(sources)]
+        self.first_ns = first_ns
+        self.until_ns = first_ns + scenario.minutes * NS_PER_MINUTE + int(AFTER_S * NS_PER_S)
+        self.loop = VirtualLoop()
+        self.disk = FaultyDisk()
+        self.host = HostClock(self.loop, self.exchanges[0].now_ns)
+        self.lives: list[Collector] = []
+        self.host_hits: list[Hit] = []
+        self.process: list[str] = []  # what must not happen in a process
+        self.stopped_s: list[float] = []
+        self.world: World | None = None
+
+    # ---- the play ----
+
+    def play(self) -> Outcome:
+        self.loop.set_exception_handler(self._on_exception)
+        try:
+            self.loop.run_until_complete(self._act())
+        finally:
+            self.loop.close()
+        return Judgement(self).outcome()
+
+    async def _act(self) -> None:
+        front = memory_front(
+            *self.exchanges, clock=VirtualClock(self.loop, self.exchanges[0].now_ns), host=self.host.engine,
+            seed=self.scenario.seed,
+        )  # fmt: skip
+        self.world = World(front, front, self.host.engine)
+        keeper = asyncio.create_task(self.host.engine.keep(self.host.reference_ns))
+        strikes = [asyncio.create_task(self._strike(strike)) for strike in self.host_faults]
+        ends = [strike for strike in self.host_faults if strike.kind in ("kill", "stop")]
+        self._hit("start", self._now_s(), self._now_s())
+        for end in [*ends, None]:
+            began_s = self._now_s()
+            if end is not None and end.at_s <= began_s:
+                continue  # it struck while nothing ran
+            await self._live(end)
+            if end is None:
+                break
+            await asyncio.sleep(end.for_s)
+            self._hit("restart", end.at_s, self._now_s())
+        self._hit("end", self._now_s(), self._now_s())
+        for task in (keeper, *strikes):
+            task.cancel()
+        await asyncio.gather(keeper, *strikes, return_exceptions=True)
+        front.stop()
+        own = asyncio.current_task()
+        left = [task.get_name() for task in asyncio.all_tasks() if task is not own]
+        if left:
+            self.process.append(f"{len(left)} tasks are left: {', '.join(sorted(left)[:5])}")
+
+    async def _live(self, end: HostFault | None) -> None:
+        """One life of the engine: to the end of the session, or to a kill or stop."""
+        collector = Collector()
+        self.lives.append(collector)
+        assert self.world is not None
+        app = App(
+            self.config(), journal_folder=self.journal, clock=self.host.engine, transport=self.world, http=self.world,
+            rng=random.Random(self.scenario.seed), sinks=[collector], disk=self.disk, threads=False,
+        )  # fmt: skip
+        collector.app = app
+        self.host.engine.on_step = lambda step_ms: app.tell("clock_step", step_ms=step_ms)
+        running = asyncio.create_task(app.run(self.until_ns), name="engine")
+        try:
+            if end is not None:
+                await asyncio.wait({running}, timeout=end.at_s - self._now_s())
+                if not running.done():
+                    await self._end_life(app, end.kind, running)
+            await running
+        except Killed:
+            if end is None or end.kind != "kill":
+                self.process.append("the engine died of a disk that nobody killed")
+        except Exception as error:
+            self.process.append(f"the engine ended with {type(error).__name__}: {error}")
+        collector.app = None
+        self.disk.dead = False
+
+    async def _end_life(self, app: App, how: str, running: asyncio.Task[None]) -> None:
+        asked_s = self._now_s()
+        if how == "stop":
+            app.stop("SIGTERM")
+        else:
+            self.disk.die()
+        await asyncio.wait({running})
+        if how == "stop":
+            self.stopped_s.append(self._now_s() - asked_s)
+
+    async def _strike(self, strike: HostFault) -> None:
+        """Do to the process or its machine what the fault says, when it says."""
+        await asyncio.sleep(max(0.0, strike.at_s - self._now_s()))
+        begun_s = self._now_s()
+        match strike.kind:
+            case "clock_step":
+                self.host.step(strike.amount_s)
+                self._hit("host_clock_step", begun_s, begun_s)
+            case "loop_stall":
+                self.loop.now_ns += int(strike.for_s * NS_PER_S)
+                self._hit("loop_stall", begun_s, begun_s + strike.for_s)
+            case "disk_full":
+                self.disk.full = True
+                await asyncio.sleep(strike.for_s)
+                self.disk.full = False
+                self._hit("disk_full", begun_s, self._now_s())
+            case "unreachable":
+                assert self.world is not None
+                self.world.unreachable = SAYINGS[strike.shape]
+                for exchange in self.exchanges:
+                    for session in list(exchange.sessions.values()):
+                        session.cut()
+                await asyncio.sleep(strike.for_s)
+                self.world.unreachable = ""
+                self._hit("refuse", begun_s, self._now_s())
+
+    def config(self) -> Config:
+        venues = {
+            venue: {
+                "enabled": True, "symbols": symbols, "connections_each": self.connections_each,
+                "ws_url": f"ws://{venue.replace('_', '-')}", "rest_url": f"http://{venue.replace('_', '-')}",
+            }
+            for venue, symbols in self.symbols.items()
+        }  # fmt: skip
+        return Config.model_validate({"venues": venues})
+
+    # ---- small things ----
+
+    def _now_s(self) -> float:
+        """Seconds from the first full minute, in the exchange's time."""
+        return (self.exchanges_now_ns() - self.first_ns) / NS_PER_S
+
+    def exchanges_now_ns(self) -> int:
+        return self.host.wall_ns() - self.host.set_by_ns
+
+    def _hit(self, kind: str, begin_s: float, end_s: float) -> None:
+        for venue in self.symbols:
+            begin_ns, end_ns = (self.first_ns + int(second * NS_PER_S) for second in (begin_s, end_s))
+            self.host_hits.append(Hit(kind, venue, begin_ns, end_ns))
+
+    def _on_exception(self, _: Any, context: dict[str, Any]) -> None:
+        self.process.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+
+class Judgement:
+    """All questions that are asked of a play when it is over."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.scenario = stage, stage.scenario
+        self.rows: dict[int, MinuteRows] = {}
+        self.findings: list[Finding] = []
+        self.heard = Heard()
+
+    def outcome(self) -> Outcome:
+        stage = self.stage
+        outcome = Outcome(self.scenario, stage.plan, findings=self.findings)
+        self._processes()
+        self._same_in_all_lives()
+        self._replay()
+        for number, exchange in enumerate(stage.exchanges):
+            plan = stage.plan if number == 0 else CALM
+            hits = (
+                *(hit for hit in stage.host_hits if hit.venue == exchange.venue),
+                *hits_of(exchange.venue, plan, exchange.truth.hits, stage.first_ns),
+            )
+            verdict = self._venue(exchange, hits)
+            self.findings += verdict.findings
+            outcome.rows += verdict.rows
+            outcome.ok += verdict.ok
+            outcome.marked.update(verdict.marked)
+            outcome.hits += hits
+            self._times(exchange.venue, hits, outcome)
+        assert stage.world is not None
+        outcome.attempts_a_minute = most_in_a_minute(stage.world.connects_ns)
+        outcome.stopped_s = stage.stopped_s
+        self._bites(outcome)
+        return outcome
+
+    def _tell(self, kind: str, sentence: str) -> None:
+        self.findings.append(Finding(kind, self.scenario.venue, "", -1, sentence))
+
+    def _processes(self) -> None:
+        for sentence in self.stage.process:
+            self._tell("process", sentence)
+        for collector in self.stage.lives:
+            if collector.early:
+                self._tell("process", f"{collector.early} effects left before their cause was durable")
+            for event in collector.events:
+                if event.kind in TROUBLE_EVENTS:
+                    self._tell("process", f"{event.kind}: {event.detail}")
+        for seconds in self.stage.stopped_s:
+            if seconds > 3.0:
+                self._tell("process", f"stopping took {seconds:.1f} s")
+
+    def _same_in_all_lives(self) -> None:
+        """A restart computes again what was there; it must be the same link by link."""
+        for collector in self.stage.lives:
+            for rows in collector.rows:
+                before = self.rows.setdefault(rows.link, rows)
+                if before.chain != rows.chain:
+                    self._tell("digest", f"link {rows.link} is another one after a restart")
+                    return
+        if sorted(self.rows) != list(range(len(self.rows))):
+            self._tell("digest", "links are missing in the chain")
+
+    def _replay(self) -> None:
+        """A fresh conveyor over the journal: the same chain, link by link."""
+        conveyor = Conveyor()
+        link = -1
+        for batch in JournalReader(self.stage.journal).batches(from_seq=0):
+            self.heard.listen(iterate(batch))
+            for effect in conveyor.handle(batch):
+                if isinstance(effect, MinuteRows):
+                    link = effect.link
+                    live = self.rows.get(link)
+                    if live is None or live.chain != effect.chain:
+                        found = "missing in" if live is None else "another one than"
+                        self._tell("digest", f"link {link} of the replay is {found} the live session")
+                        return
+        if link + 1 != len(self.rows):
+            self._tell("digest", f"the live session has {len(self.rows)} links, its replay {link + 1}")
+
+    def _venue(self, exchange: Exchange, hits: tuple[Hit, ...]) -> Verdict:
+        stage = self.stage
+        symbols = stage.symbols[exchange.venue]
+        trades = [Trade(*row) for row in exchange.truth.trades()]
+        oracle = Oracle(exchange.venue, symbols, exchange.venue != "hyperliquid", trades, hits)
+        kinds = {hit.kind for hit in hits}
+        last = self.scenario.minutes - (1 if kinds & set(CLOCK_KINDS) else 0)
+        first = minute_of(stage.first_ns)
+        delisted = {symbol for hit in hits if hit.kind == "delist" for symbol in hit.symbols}
+        recv_ns_of = None if kinds & set(CLOCK_KINDS) else self.heard.recv_ns.__getitem__
+        verdict = judge_rows(
+            oracle, [self.rows[link] for link in sorted(self.rows)], range(first, first + last), recv_ns_of,
+            may_be_absent=lambda symbol, minute: symbol in delisted,
+        )  # fmt: skip
+        return verdict
+
+    def _times(self, venue: str, hits: tuple[Hit, ...], outcome: Outcome) -> None:
+        symbols = self.stage.symbols[venue]
+        for hit in hits:
+            if hit.kind in BROKEN_LINK:
+                noticed_ns = self.heard.noticed_ns(venue, hit.begin_ns)
+                if noticed_ns is not None and noticed_ns - hit.begin_ns < 120 * NS_PER_S:
+                    outcome.noticed_s.append((noticed_ns - hit.begin_ns) / NS_PER_S)
+            if hit.kind in ("disconnect", "half_open", "refuse", "maintenance"):
+                noticed_ns = self.heard.noticed_ns(venue, hit.begin_ns) or hit.begin_ns
+                again_ns = self.heard.valid_again_ns(venue, symbols, noticed_ns)
+                if again_ns is not None:
+                    outcome.recovered_s.append(max(0.0, (again_ns - max(hit.end_ns, noticed_ns)) / NS_PER_S))
+
+    def _bites(self, outcome: Outcome) -> None:
+        """A fault that did nothing proves nothing."""
+        done = {hit.kind for hit in outcome.hits} - {"start", "end"}
+        asked = {entry.kind for entry in self.stage.plan.fault} | {strike.kind for strike in self.stage.host_faults}
+        if asked and not done:
+            self._tell("process", f"the faults {', '.join(sorted(asked))} did nothing")
+
+
+def _instant_ns(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * NS_PER_S
