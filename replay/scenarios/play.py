@@ -260,12 +260,9 @@ class Stage:
 
     def config(self) -> Config:
         venues = {
-            venue: {
-                "enabled": True, "symbols": symbols, "connections_each": self.connections_each,
-                "ws_url": f"ws://{venue.replace('_', '-')}", "rest_url": f"http://{venue.replace('_', '-')}",
-            }
+            venue: {"enabled": True, "symbols": symbols, "connections_each": self.connections_each}
             for venue, symbols in self.symbols.items()
-        }  # fmt: skip
+        }
         return Config.model_validate({"venues": venues})
 
     # ---- small things ----
