@@ -1,4 +1,4 @@
-"""`chaos`: failures on purpose against journal, session and store; exit 4 if anything is lost or does not fit."""
+"""`chaos`: failures on purpose against journal, session, store and feeds; exit 4 if anything is lost or untrue."""
 
 from __future__ import annotations
 
@@ -76,6 +76,50 @@ def syscall(runs: int | None, seed: int, planted: str, as_json: bool, only: str)
         return syscall(material, folder, runs, seed, only=only, progress=advance)
 
     _run("syscall", work, runs, "cases", planted, "", as_json)
+
+
+@chaos.command()
+@click.option("--fault", "faults", type=click.IntRange(0, 32), multiple=True, metavar="N",
+              help="Number in the catalogue, 0: no fault; repeatable. Without it all of them.")  # fmt: skip
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Scenarios of each fault.")
+@click.option("--pairs", type=click.IntRange(0), default=0, show_default=True, help="Scenarios of two faults at once.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first seed.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the table there as Markdown.")
+@terminal.json_option
+def feeds(faults: tuple[int, ...], seeds: int, pairs: int, seed: int, report: Path | None, as_json: bool) -> None:
+    """Break exchange, host, process under a live engine: rows must be true or say why not. See docs/reliability.md.
+
+    The engine runs in memory against the local exchange, minutes of its time in seconds. Exit 4 at any disagreement.
+    """
+    from replay.scenarios.run import HEADINGS, markdown, run, scenarios, table
+
+    chosen = faults or tuple(range(33))
+    begun = time.monotonic()
+    place = Path(mkdtemp(prefix="conveyor-chaos-"))
+    total = sum(1 for _ in scenarios(chosen, seeds, pairs, seed))
+    with terminal.progress("chaos feeds", total, "scenarios") as advance:
+        found = run(chosen, seeds, pairs, place, seed, advance)
+    seconds = round(time.monotonic() - begun, 1)
+    if report:
+        report.write_text(markdown(found), encoding="utf-8")
+    failures = [
+        {
+            "scenario": str(outcome.scenario),
+            "journal": str(outcome.journal),
+            "findings": list(map(str, outcome.findings)),
+        }
+        for outcome in found.failures
+    ]
+    if as_json:
+        terminal.emit({"chaos": "feeds", **found.as_dict(), "failures": failures, "seconds": seconds})
+    else:
+        terminal.table(HEADINGS, table(found))
+    if not failures:
+        shutil.rmtree(place)
+        return
+    for outcome in found.failures:
+        terminal.note(f"{outcome.scenario}: {len(outcome.findings)} findings, {outcome.findings[0]}")
+    raise Stop(Exit.VERIFICATION, f"chaos feeds: {len(failures)} of {total} scenarios failed; journals are in {place}")
 
 
 def _run(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from replay.exchange import Plan
 from replay.exchange import Hit as Logged
+from replay.exchange import Plan
 from replay.scenarios.oracle import SECOND_NS, Hit
 
 JOIN_NS = SECOND_NS  # hits of one fault on one symbol within this are one interval

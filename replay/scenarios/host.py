@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.core.errors import FeedError
 from engine.core.ports import Clock, Http, Link, Receiver, Transport
 from engine.io.clock import AnchoredClock
-from engine.io.disk import Disk, OsDisk
+from engine.io.disk import OsDisk
 from replay.chaos.disk import Killed
 from replay.exchange import VirtualLoop
 

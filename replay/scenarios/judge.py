@@ -106,7 +106,10 @@ def _exact(mantissa: int, decimals: int) -> Decimal:
 
 @dataclass(slots=True)
 class Verdict:
-    """Findings, and the figures of the table. marked: rows by reason, over the rows that are not ok."""
+    """Findings, and the figures of the table.
+
+    marked: rows by reason, over the rows that are not ok. newest: last revision of every row by (symbol, minute).
+    """
 
     findings: list[Finding] = field(default_factory=list)
     rows: int = 0
@@ -114,9 +117,7 @@ class Verdict:
     clear: int = 0  # rows that nothing touched
     clear_ok: int = 0
     marked: Counter[str] = field(default_factory=Counter)
-
-    def count(self, kind: str) -> int:
-        return sum(finding.kind == kind for finding in self.findings)
+    newest: dict[tuple[str, int], Said] = field(default_factory=dict)
 
 
 def judge_rows(
@@ -133,7 +134,7 @@ def judge_rows(
     minute no value may change and no status may rise. None: not judged.
     """
     verdict = Verdict()
-    newest: dict[tuple[str, int], Said] = {}
+    newest = verdict.newest
     first_closes: list[int] = []
     for effect in effects:
         if effect.venue != oracle.venue:

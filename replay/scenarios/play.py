@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from config.schema import Config
 from engine.app import App
@@ -19,10 +19,12 @@ from engine.conveyor import Conveyor
 from engine.core.effects import Effect, Event, MinuteRows
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S, minute_of
 from engine.core.records import iterate
+from engine.core.schema import Status
 from engine.io.journal_reader import JournalReader
 from replay.chaos.disk import Killed
 from replay.exchange import Exchange, VirtualClock, VirtualLoop, memory_front, simulated
 from replay.exchange.plan import CALM, PLAN, Plan
+from replay.scenarios.books import BookWatch
 from replay.scenarios.catalogue import Draw, HostFault, fault
 from replay.scenarios.heard import Heard, most_in_a_minute
 from replay.scenarios.hits import hits_of
@@ -69,6 +71,7 @@ class Outcome:
     noticed_s: list[float] = field(default_factory=list)
     recovered_s: list[float] = field(default_factory=list)
     attempts_a_minute: int = 0
+    books_compared: int = 0
     stopped_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
     journal: Path | None = None
@@ -128,8 +131,10 @@ class Stage:
         first_ns = _instant_ns(starts[scenario.seed % len(starts)]) if starts else Market().first_minute_ns
         symbols = max([3, *(one.symbols for one in faults)])
         markets = [
-            Market(seed=scenario.seed + 1, minutes=scenario.minutes, symbols=symbols, venue=venue,
-                   first_minute_ns=first_ns)  # type: ignore[arg-type]
+            Market(
+                seed=scenario.seed + 1, minutes=scenario.minutes, symbols=symbols,
+                venue=cast(Literal["hyperliquid", "binance_usdm"], venue), first_minute_ns=first_ns,
+            )
             for venue in venues
         ]  # fmt: skip
         sources = [simulated(market, venue) for market, venue in zip(markets, venues, strict=True)]
@@ -156,6 +161,8 @@ class Stage:
         self.process: list[str] = []  # what must not happen in a process
         self.stopped_s: list[float] = []
         self.world: World | None = None
+        self.app: App | None = None
+        self.watches: list[BookWatch] = []
 
     # ---- the play ----
 
@@ -174,7 +181,12 @@ class Stage:
         )  # fmt: skip
         self.world = World(front, front, self.host.engine)
         keeper = asyncio.create_task(self.host.engine.keep(self.host.reference_ns))
-        strikes = [asyncio.create_task(self._strike(strike)) for strike in self.host_faults]
+        self.watches = [
+            BookWatch(exchange, lambda: self.app.conveyor if self.app else None)
+            for exchange in self.exchanges if exchange.venue != "hyperliquid"
+        ]  # fmt: skip
+        helpers = [keeper, *(asyncio.create_task(watch.watch()) for watch in self.watches)]
+        helpers += [asyncio.create_task(self._strike(strike)) for strike in self.host_faults]
         ends = [strike for strike in self.host_faults if strike.kind in ("kill", "stop")]
         self._hit("start", self._now_s(), self._now_s())
         for end in [*ends, None]:
@@ -187,9 +199,11 @@ class Stage:
             await asyncio.sleep(end.for_s)
             self._hit("restart", end.at_s, self._now_s())
         self._hit("end", self._now_s(), self._now_s())
-        for task in (keeper, *strikes):
+        for task in helpers:
             task.cancel()
-        await asyncio.gather(keeper, *strikes, return_exceptions=True)
+        for ended in await asyncio.gather(*helpers, return_exceptions=True):
+            if isinstance(ended, Exception):
+                self.process.append(f"the play itself failed: {ended!r}")
         front.stop()
         own = asyncio.current_task()
         left = [task.get_name() for task in asyncio.all_tasks() if task is not own]
@@ -205,7 +219,7 @@ class Stage:
             self.config(), journal_folder=self.journal, clock=self.host.engine, transport=self.world, http=self.world,
             rng=random.Random(self.scenario.seed), sinks=[collector], disk=self.disk, threads=False,
         )  # fmt: skip
-        collector.app = app
+        collector.app = self.app = app
         self.host.engine.on_step = lambda step_ms: app.tell("clock_step", step_ms=step_ms)
         running = asyncio.create_task(app.run(self.until_ns), name="engine")
         try:
@@ -219,7 +233,7 @@ class Stage:
                 self.process.append("the engine died of a disk that nobody killed")
         except Exception as error:
             self.process.append(f"the engine ended with {type(error).__name__}: {error}")
-        collector.app = None
+        collector.app = self.app = None
         self.disk.dead = False
 
     async def _end_life(self, app: App, how: str, running: asyncio.Task[None]) -> None:
@@ -314,6 +328,9 @@ class Judgement:
         assert stage.world is not None
         outcome.attempts_a_minute = most_in_a_minute(stage.world.connects_ns)
         outcome.stopped_s = stage.stopped_s
+        for watch in stage.watches:
+            outcome.books_compared += watch.compared
+            self.findings += watch.findings
         self._bites(outcome)
         return outcome
 
@@ -375,7 +392,21 @@ class Judgement:
             oracle, [self.rows[link] for link in sorted(self.rows)], range(first, first + last), recv_ns_of,
             may_be_absent=lambda symbol, minute: symbol in delisted,
         )  # fmt: skip
+        kinds_of_bytes = {hit.kind for hit in hits if hit.kind in UNREADABLE_KINDS}
+        if not kinds_of_bytes:
+            self._sums(verdict)
         return verdict
+
+    def _sums(self, verdict: Verdict) -> None:
+        """An ok row holds every trade that the journal holds, each once; what is left of received is accounted for."""
+        for (symbol, minute), said in verdict.newest.items():
+            if said.status is Status.OK:
+                spent = sum(said.counts[name] for name in ("late_dropped", "duplicate", "rejected"))
+                told = said.counts["received"] - spent
+                heard = len(self.heard.ids[symbol, minute])
+                if told != heard:
+                    sentence = f"{told} trade messages are in the bar, {heard} that differ are in the journal"
+                    self.findings.append(Finding("sums", said.venue, symbol, minute, sentence))
 
     def _times(self, venue: str, hits: tuple[Hit, ...], outcome: Outcome) -> None:
         symbols = self.stage.symbols[venue]

@@ -1,0 +1,82 @@
+"""The engine against the local exchange, judged by the oracle: a small part of `conveyor chaos feeds`."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from replay.exchange.plan import PLAN
+from replay.scenarios.catalogue import CATALOGUE, EQUAL, VENUES, Draw, fault
+from replay.scenarios.oracle import CONSEQUENCES
+from replay.scenarios.play import Outcome, Scenario, play
+from replay.scenarios.run import Report, markdown, p95, scenario, table
+
+HOST = (14, 16, 18, 22, 28, 29, 31, 32)
+
+
+def played(one: Scenario, folder: Path) -> Outcome:
+    """Its outcome; the test fails with everything that was found."""
+    outcome = play(one, folder)
+    assert not outcome.findings, f"{one}\n" + "\n".join(map(str, outcome.findings))
+    return outcome
+
+
+def test_the_catalogue_has_each_of_the_32_faults_once() -> None:
+    assert [one.number for one in CATALOGUE] == list(range(1, 33))
+    for one in CATALOGUE:
+        assert fault(one.number) is one
+        played_somehow = one.exchange(_draw(0, one.venues[0])) or one.host(_draw(0, one.venues[0]))
+        assert bool(one.not_built) != bool(played_somehow or one.starts or one.symbols > 3), one.name
+
+
+def _draw(seed: int, venue: str) -> Draw:
+    return Draw(random.Random(seed), venue, ("A", "B", "C"), 6)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_every_fault_that_can_be_drawn_is_a_plan_the_exchange_reads_and_the_oracle_knows(venue: str) -> None:
+    for one in CATALOGUE:
+        for seed in range(40):
+            plan = PLAN.validate_python({"seed": seed, "fault": one.exchange(_draw(seed, venue))})
+            assert {entry.kind for entry in plan.fault} <= set(CONSEQUENCES), one.name
+            if one.must == EQUAL:
+                assert all(not CONSEQUENCES[entry.kind].reasons for entry in plan.fault), one.name
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_session_without_a_fault_is_ok_in_every_row_of_its_full_minutes(venue: str, tmp_path: Path) -> None:
+    outcome = played(Scenario((), 0, venue, minutes=3), tmp_path)
+    assert outcome.ok == 9
+    assert outcome.books_compared > 50 or venue == "hyperliquid"
+    assert not list(tmp_path.iterdir()), "a journal is kept only if something was found"
+
+
+@pytest.mark.parametrize("number", HOST)
+def test_what_happens_to_process_and_machine(number: int, tmp_path: Path) -> None:
+    outcome = played(scenario((number,), 0), tmp_path)
+    assert len(outcome.hits) > 2 or number in (16, 18)
+    if fault(number).must == EQUAL:
+        full = outcome.scenario.minutes * max(3, fault(number).symbols)
+        assert outcome.ok == full, "not one full minute may be marked for it"
+
+
+def test_a_closed_connection(tmp_path: Path) -> None:
+    outcome = played(scenario((1,), 1), tmp_path)
+    assert outcome.recovered_s
+    assert outcome.marked["gap"]
+
+
+def test_the_table_counts_what_was_found() -> None:
+    report = Report()
+    good = Outcome(scenario((1,), 0), PLAN.validate_python({}), rows=12, ok=9, noticed_s=[1.0, 2.0])
+    good.marked.update(gap=3)
+    report.add(good)
+    report.line(24)
+    cells = dict(zip(("fault", "name", "runs"), table(report)[1], strict=False))
+    assert cells == {"fault": "24", "name": "Redis, Postgres, NATS down", "runs": "not built yet"}
+    assert table(report)[0][2:7] == ("1", "12", "9", "gap 3", "0")
+    assert "| 24 | Redis" in markdown(report)
+    assert p95([]) is None
+    assert p95(list(range(1, 101))) == 95
