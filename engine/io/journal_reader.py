@@ -20,6 +20,7 @@ import zstandard
 from engine.core.errors import JournalError
 from engine.core.records import HEADER_BYTES, SLACK_BYTES, RecordBatch, padded
 from engine.io.disk import OS_DISK, Disk
+from engine.io.pruning import read_pruned, state_name
 from engine.io.segment import (
     BLOCK_HEADER_BYTES,
     COMPRESSED,
@@ -262,23 +263,29 @@ class SegmentFile:
 
 class JournalReader:
     """A journal's folder. Nothing is kept open between calls, so a journal that is being written may be read as well:
-    the reader then sees what stood in the folder when it was made, to the last whole block."""
+    the reader then sees what stood in the folder when it was made, to the last whole block.
+
+    header: of the segment that holds, or held, record 0. pruned: where the journal begins if its beginning was removed.
+    """
 
     def __init__(self, folder: Path | str, disk: Disk = OS_DISK) -> None:
         self._folder, self._disk = Path(folder), disk
         try:
-            self._names = [name for name in disk.list(self._folder) if is_segment(name)]
+            self.pruned = read_pruned(disk, self._folder)
+            self.first_seq = self.pruned.first_seq if self.pruned else FIRST_SEQ
+            begin = segment_name(self.first_seq)
+            self._names = [name for name in disk.list(self._folder) if is_segment(name) and name >= begin]
         except OSError as error:
             action = "name a JOURNAL folder"
             raise JournalError(self._folder.name, 0, "a folder", str(error.strerror), action) from error
         if not self._names:
             raise JournalError(self._folder.name, 0, "segments (*.seg)", "none", "name a JOURNAL folder")
-        if self._names[0] != segment_name(FIRST_SEQ):
-            expected = f"the journal's first segment, {segment_name(FIRST_SEQ)}"
+        if self._names[0] != begin:
+            expected = f"the journal's first segment, {begin}"
             raise JournalError(self._names[0], 0, expected, "this as the first", "restore what is missing from a copy")
         self.torn: Torn | None = None
         with self._open(self._names[0]) as first:
-            self.header: dict[str, Any] = first.header.json
+            self.header: dict[str, Any] = self.pruned.header if self.pruned else first.header.json
 
     @property
     def torn_bytes(self) -> int:
@@ -286,7 +293,13 @@ class JournalReader:
         return self.torn.nbytes if self.torn else 0
 
     def batches(self, from_seq: int = 0) -> Iterator[RecordBatch]:
-        """Records from `from_seq` on, a block at a time. A batch is overwritten when the next but one is drawn."""
+        """Records from `from_seq` on, a block at a time. A batch is overwritten when the next but one is drawn.
+
+        Raises JournalError if records from there on were removed: a replay then begins behind the key frame.
+        """
+        if self.pruned and from_seq < self.first_seq:
+            action = f"begin behind record {self.pruned.state_seq}, with {state_name(self.pruned.state_seq)}"
+            raise JournalError(self._names[0], 0, f"record {from_seq}", "it and others were removed", action)
         for _, block, _, batch in self._walk(from_seq):
             if block.first_seq < from_seq:
                 for _ in range(from_seq - block.first_seq):
@@ -331,7 +344,7 @@ class JournalReader:
         """Read every byte and walk every record; JournalError with segment and offset where one is not right."""
         kinds: Counter[int] = Counter()
         summaries: dict[str, Summary] = {}
-        for name, block, offset, batch in self._walk(0):
+        for name, block, offset, batch in self._walk(self.first_seq):
             check_records(name, offset, block, batch, kinds)
             summaries.setdefault(name, Summary(block.first_seq)).add(block, offset)
         info = self.info()

@@ -15,7 +15,9 @@ import orjson
 
 from engine.core.errors import ConfigError
 from engine.core.schema import SCHEMA_DIGEST
-from engine.io.segment import HEADER_BYTES_MAX, is_segment, unpack_header
+from engine.io.disk import OS_DISK
+from engine.io.pruning import read_pruned
+from engine.io.segment import FIRST_SEQ, HEADER_BYTES_MAX, is_segment, segment_name, unpack_header
 
 FORMAT_VERSION = 1
 ORIGINS = ("live", "imported", "simulated", "replay")
@@ -66,14 +68,18 @@ def find_journal(reference: JournalReference, session: Path) -> Path:
 
 
 def _first_header(folder: Path) -> tuple[str, str, str]:
-    """Name of the first segment, digest of its header, origin of the records."""
+    """Name of the segment with record 0, which may have been removed, digest of its header, origin of the records."""
     names = sorted(name for name in os.listdir(folder) if is_segment(name)) if folder.is_dir() else []
     if not names:
         raise ConfigError(f"{folder}: no journal segment; give the folder of a journal")
-    with open(folder / names[0], "rb") as file:
-        header = unpack_header(names[0], file.read(HEADER_BYTES_MAX)).json
+    if pruned := read_pruned(OS_DISK, folder):
+        name, header = segment_name(FIRST_SEQ), pruned.header
+    else:
+        name = names[0]
+        with open(folder / name, "rb") as file:
+            header = unpack_header(name, file.read(HEADER_BYTES_MAX)).json
     digest = hashlib.sha256(orjson.dumps(header, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return names[0], digest, str(header.get("origin", ""))
+    return name, digest, str(header.get("origin", ""))
 
 
 def provenance(origin: str, journal: JournalReference | None, config_digest: str) -> dict[str, Any]:
