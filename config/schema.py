@@ -300,6 +300,48 @@ class Store(Section):
     )
 
 
+class Retention(Section):
+    """What is removed from a session's folder, and when. Of the journal only what a state snapshot stands in for."""
+
+    journal_gib_max: float = Field(
+        20.0, ge=0.001, le=100_000, description="Size of the journal above which its oldest segments are removed."
+    )
+    journal_days_max: float = Field(
+        90.0, ge=0.01, le=3650, description="Age above which segments of the journal are removed."
+    )
+    store_days_max: float = Field(
+        90.0, ge=0.01, le=3650, description="Age above which minute rows are removed from the store."
+    )
+    logs_mib_max: float = Field(
+        256.0, ge=0.01, le=1_000_000, description="Size of all log files above which the oldest are removed."
+    )
+    logs_days_max: float = Field(30.0, ge=0.01, le=3650, description="Age above which log files are removed.")
+    amber_free_gib: float = Field(
+        5.0, ge=0, le=100_000, description="Free disk space below which more of the journal is removed."
+    )
+    amber_free_pct: float = Field(
+        10.0, ge=0, le=90, description="Free share of the disk below which more of the journal is removed."
+    )
+    red_free_gib: float = Field(
+        1.0, ge=0, le=100_000, description="Free disk space below which the store waits and only the journal writes."
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        _require(
+            self.red_free_gib <= self.amber_free_gib,
+            ["retention.red_free_gib", "retention.amber_free_gib"],
+            "red_free_gib <= amber_free_gib",
+        )
+        return self
+
+
+class Metrics(Section):
+    """Figures for Prometheus. They are always at `GET /metrics` of the session's control socket."""
+
+    port: int = Field(0, ge=0, le=65_535, description="Port of 127.0.0.1 that serves /metrics as well; 0: none.")
+
+
 class Venue(Section):
     """One exchange: what is carried from it and where it is reached."""
 
@@ -350,6 +392,8 @@ class Config(Section):
     core: Core = Field(Core(), description="Everything the deterministic core may read; journaled whole.")
     journal: Journal = Field(Journal(), description="How records are kept on disk.")
     store: Store = Field(Store(), description="The DuckDB projection of the closed minutes.")
+    retention: Retention = Field(Retention(), description="What is removed from a session's folder, and when.")
+    metrics: Metrics = Field(Metrics(), description="Figures for Prometheus.")
     venues: Venues = Field(Venues(), description="The exchanges.")
     feeds: Feeds = Field(Feeds(), description="How connections are kept alive.")
     time: Time = Field(Time(), description="Which clock the process lives by.")

@@ -13,6 +13,7 @@ from engine.core.errors import ConfigError
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Sink
 from engine.core.records import HEADER_BYTES, RecordBatch, RecordKind, padded
+from engine.io.journal_reader import JournalReader
 from engine.io.states import StateFolder
 
 PACE_NS = 200_000_000  # slices of a paced replay, in journal time
@@ -35,6 +36,23 @@ def run(
                 sink.perform(effects)
         if after:
             after(batch)
+
+
+def beginning(journal: JournalReader) -> tuple[Conveyor, int]:
+    """The conveyor with which a replay begins, and the seq of the last record it has seen, -1 if it is new.
+
+    A journal whose beginning was removed begins with its key frame. Raises ConfigError if that is of another version.
+    """
+    content = journal.key_frame()
+    if content is None:
+        return Conveyor(), -1
+    try:
+        taken = snapshot.decode(content)
+        return snapshot.restore(taken), taken.seq
+    except ConfigError as error:
+        raise ConfigError(
+            f"the beginning of this journal was removed, and the state in its place cannot be used: {error}"
+        ) from error
 
 
 def paced(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -31,51 +32,76 @@ class Recomputes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """minutes: first closes; links: those and their later revisions; rows: of all links. difference: None if proven."""
+    """minutes: first closes; links: those and their later revisions; rows: of all links. difference: None if proven.
+
+    links_before: links of the session that could not be compared, because their part of the journal was removed.
+    links_without_rows: compared by their digests only, because the store's rows of them were removed for their age.
+    """
 
     minutes: int
     links: int
     rows: int
     chain: str
     difference: Difference | None
+    links_before: int = 0
+    links_without_rows: int = 0
 
     def sentence(self) -> str:
         if self.difference:
             return f"replay differs: {self.difference.sentence()}"
-        return f"replay verified: {self.minutes} minutes, {self.rows} rows, digest {self.chain}"
+        told = f"replay verified: {self.minutes} minutes, {self.rows} rows, digest {self.chain}"
+        if self.links_before:
+            told += f"; the {self.links_before} links before them were not compared, their journal was removed"
+        if self.links_without_rows:
+            told += f"; of {self.links_without_rows} links only the digest, their rows were removed from the store"
+        return told
 
 
 def replayed(
     session: SessionReader, conveyor: Recomputes | None = None, advance: Callable[[float], None] | None = None
 ) -> Iterator[Effect]:
-    """The effects of the session's journal, computed anew. advance: told the bytes of each batch that is done."""
+    """The effects of the session's journal, computed anew, from its key frame on if its beginning was removed.
+
+    advance: told the bytes of each batch that is done.
+    """
     from engine.io.journal_reader import JournalReader
+    from engine.runner import beginning
 
+    journal, seq = JournalReader(session.journal()), -1
     if conveyor is None:
-        from engine.conveyor import Conveyor
-
-        conveyor = Conveyor()
-    for batch in JournalReader(session.journal()).batches():
+        conveyor, seq = beginning(journal)
+    for batch in journal.batches(seq + 1):
         yield from conveyor.handle(batch)
         if advance:
             advance(batch.nbytes)
 
 
-def verify(session: SessionReader, effects: Iterable[Effect]) -> Verdict:
+def first_link_of(session: SessionReader) -> int:
+    """Where a replay of the session's journal begins to close minutes."""
+    from engine.io.journal_reader import JournalReader
+    from engine.runner import beginning
+
+    journal = JournalReader(session.journal())
+    return beginning(journal)[0].link if journal.pruned else 0
+
+
+def verify(session: SessionReader, effects: Iterable[Effect], first_link: int = 0) -> Verdict:
     """Compare recomputed effects with what a session holds; stops at the first difference.
 
     The digests are compared link by link, the rows of the store cell by cell, some links at a time. Of a session that
-    was cut short everything it holds is compared.
+    was cut short everything it holds is compared. first_link: of the effects; what the session has before is not.
     """
-    proof = _Proof(session)
+    proof = _Proof(session, first_link)
     found = proof.run(effects)
     found = replace(found, names=NAMES) if found else None
-    return Verdict(proof.minutes, proof.links, proof.rows, proof.chain, found)
+    return Verdict(proof.minutes, proof.links, proof.rows, proof.chain, found, proof.before, proof.without_rows)
 
 
 class _Proof:
-    def __init__(self, session: SessionReader) -> None:
-        self.session = session
+    def __init__(self, session: SessionReader, first_link: int) -> None:
+        self.session, self.first_link = session, first_link
+        self.first_stored = first_link  # the first link whose rows are compared
+        self.before = self.without_rows = 0
         self.minutes = self.links = self.rows = 0
         self.chain = ""
         self._waiting: list[MinuteRows] = []  # digests equal, rows not compared yet
@@ -84,9 +110,9 @@ class _Proof:
         self._last_stored = -1
 
     def run(self, effects: Iterable[Effect]) -> Difference | None:
-        recorded = self.session.digests()
+        recorded = self._recorded()
         for effect in effects:
-            if not isinstance(effect, MinuteRows):
+            if not isinstance(effect, MinuteRows) or effect.link < self.session.first_link:
                 continue
             line = DigestLine(**digest_line(effect))
             there = next(recorded, None)
@@ -112,8 +138,22 @@ class _Proof:
             return replace(at, note="the replay ends before this link, the session goes on")
         return self._compare_ends()
 
+    def _recorded(self) -> Iterator[DigestLine]:
+        """The session's links that can be compared. Counts what is before them: the store may hold its rows as well."""
+        with suppress(duckdb.Error, ConveyorError):  # the comparison will tell why
+            self.first_stored = max(self.first_link, self.session.first_stored_link())
+        for line in self.session.digests():
+            if line.link >= self.first_link:
+                self.without_rows += line.link < self.first_stored
+                yield line
+                continue
+            self.before += 1
+
     def _expects_rows(self, link: int) -> bool:
-        """Whether the store must have this link: always, but for the end of a session that was cut short."""
+        """Whether the store must have this link: always, but for what was removed from it for its age, and for the end
+        of a session that was cut short."""
+        if link < self.first_stored:
+            return False
         if self.session.complete:
             return True
         if self._last_stored < 0:
@@ -153,7 +193,8 @@ class _Proof:
     def _store_difference(self) -> Difference | None:
         try:
             view = self.session.query(VIEW_SQL)
-            rows, digests = self.session.row_count(), self.session.stored_digests()
+            rows = self.session.row_count(self.first_stored)
+            digests = self.session.stored_digests(self.first_stored)
         except StoreUnavailableError:
             raise  # somebody else has it open: that is no difference
         except (duckdb.Error, ConveyorError) as error:

@@ -122,14 +122,16 @@ def diff(session_a: Path, session_b: Path, as_json: bool) -> None:
 def verify(session: Path, as_json: bool) -> None:
     """Replay a session's journal and compare every digest and every stored cell; exit 4 and the first difference."""
     from engine.io.session_reader import SessionReader
+    from replay.verify import first_link_of
     from replay.verify import verify as prove
 
     with SessionReader(session) as reader:
         with _replaying("verify", reader) as effects:
-            verdict = prove(reader, effects)
+            verdict = prove(reader, effects, first_link_of(reader))
         if as_json:
             found = verdict.difference
             counts = {"minutes": verdict.minutes, "links": verdict.links, "rows": verdict.rows, "chain": verdict.chain}
+            counts |= {"links_before": verdict.links_before, "links_without_rows": verdict.links_without_rows}
             answer = {"verified": found is None, "origin": reader.origin, "complete": reader.complete} | counts
             terminal.emit(answer | {"difference": found.as_dict() if found else None})
         else:
@@ -151,9 +153,10 @@ def rebuild(session: Path, as_json: bool) -> None:
     """Write a session's store anew from its journal; the old one is replaced when the new one is whole."""
     from engine.io.session import rebuild_store
     from engine.io.session_reader import SessionReader
+    from replay.verify import first_link_of
 
     with SessionReader(session) as reader, _replaying("rebuild", reader) as effects:
-        status = rebuild_store(session, lambda: effects)
+        status = rebuild_store(session, lambda: effects, first_link=first_link_of(reader))
     if as_json:
         terminal.emit({"links": status.links_written, "rows": status.rows_written})
     else:
@@ -213,6 +216,7 @@ def journal_facts(header: dict[str, Any], found: JournalInfo) -> dict[str, Any]:
         "stored_bytes": found.stored_bytes,
         "segments": len(found.segments),
         "last_seq": found.last_seq,
+        "first_seq": int(found.segments[0].name[:20]),
         "torn_bytes": found.torn_bytes,
     }
 

@@ -11,7 +11,9 @@ import click
 from engine.commands import terminal
 
 if TYPE_CHECKING:
+    from config.schema import Core
     from engine.io.disk import Disk
+    from engine.io.journal_reader import JournalReader
     from engine.io.store import StoreLimits
 
 
@@ -93,32 +95,29 @@ def replay_into(
     disk: what the session's own files stand on, all but the store's; the real one unless given. save_behind: state
     snapshots are written by a thread of their own.
     """
-    from config.schema import Core
-    from engine.core.errors import ConfigError
-    from engine.core.records import RecordKind, decode_at
     from engine.io.disk import OS_DISK
     from engine.io.journal_reader import JournalReader
     from engine.io.session import SessionWriter
     from engine.io.states import StateFolder
-    from engine.runner import StateSaver, paced, recall, run
+    from engine.runner import StateSaver, beginning, paced, recall, run
 
     compile_kernels()
     disk = disk or OS_DISK
     reader = JournalReader(journal)
     info = reader.info()
     origin = str(reader.header.get("origin", "live"))
-    first = next(iter(JournalReader(journal).batches()), None)
-    record = decode_at(first.buffer, first.start)[0] if first else None
-    if record is None or record.kind != RecordKind.CONFIG:
-        raise ConfigError(f"{journal}: holds no configuration epoch at its start, so there is nothing to replay")
+    begun, begun_seq = beginning(reader)
+    core = begun.core if reader.pruned else _first_epoch(reader, journal)
     if force and session.exists():
         StateFolder(session / "state", disk).clear()
     with SessionWriter(
-        session, origin=origin, journal=journal, config_digest=Core.decode(record.payload).digest(), overwrite=force,
-        limits=limits, disk=disk,
+        session, origin=origin, journal=journal, config_digest=core.digest(), overwrite=force, limits=limits, disk=disk,
+        first_link=begun.link,
     ) as writer:  # fmt: skip
         states = StateFolder(session / "state", disk)
         conveyor, state_seq = recall(states, writer.links_behind, terminal.note)
+        if state_seq < begun_seq:
+            conveyor, state_seq = begun, begun_seq
         batches: Iterator[Any] = JournalReader(journal).batches(state_seq + 1)
         batches = paced(batches, speed) if speed else batches
         showing = table_of(title or f"{origin} market · {journal}") if show else None
@@ -144,6 +143,19 @@ def replay_into(
         "session": str(session), "journal": str(journal), "origin": origin, "counts": counts, "chain": chain,
         "resumed_from": max(state_seq, 0), "records": info.records, "torn_bytes": reader.torn_bytes,
     }  # fmt: skip
+
+
+def _first_epoch(reader: JournalReader, journal: Path) -> Core:
+    """The settings with which a whole journal begins."""
+    from config.schema import Core
+    from engine.core.errors import ConfigError
+    from engine.core.records import RecordKind, decode_at
+
+    first = next(iter(reader.batches()), None)
+    record = decode_at(first.buffer, first.start)[0] if first else None
+    if record is None or record.kind != RecordKind.CONFIG:
+        raise ConfigError(f"{journal}: holds no configuration epoch at its start, so there is nothing to replay")
+    return Core.decode(record.payload)
 
 
 def compile_kernels() -> None:

@@ -12,6 +12,8 @@ import pyarrow as pa
 from engine.core.errors import ConveyorError
 from engine.io.tables import LAYOUT_DIGEST, ddl
 
+FIRST_LINK = "first_link"  # in store_facts, unless 0: earlier links never came, or were removed for their age
+
 
 class StoreUnavailableError(ConveyorError):
     """The file cannot be opened now, and it is not damaged: another process has it, or the disk is full."""
@@ -110,13 +112,14 @@ def log_of(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
-def prepare(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Make the tables in an empty file; False if the file holds tables of another layout."""
+def prepare(connection: duckdb.DuckDBPyConnection, begins_at: int = 0) -> bool:
+    """Make the tables in an empty file, for links from `begins_at` on; False if it has tables of another layout."""
     tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     if not tables:
         connection.begin()
         for statement in ddl():
             connection.execute(statement)
+        set_first_link(connection, begins_at)
         connection.commit()
         return True
     if "store_facts" not in tables:
@@ -126,8 +129,38 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
-    count, last = connection.execute("SELECT count(*), coalesce(max(link), -1) FROM digests").fetchone() or (0, -1)
-    if count == last + 1:
+    first = first_link(connection)
+    count, last = connection.execute(
+        "SELECT count(*), coalesce(max(link), ?) FROM digests WHERE link >= ?", [first - 1, first]
+    ).fetchone() or (0, -1)
+    if count == last + 1 - first:
         return Ledger(last)
-    missing = connection.execute("SELECT range FROM range(?) WHERE range NOT IN (SELECT link FROM digests)", [last])
+    missing = connection.execute(
+        "SELECT range FROM range(?, ?) WHERE range NOT IN (SELECT link FROM digests)", [first, last]
+    )
     return Ledger(last, {link for (link,) in missing.fetchall()})
+
+
+def first_link(connection: duckdb.DuckDBPyConnection) -> int:
+    """The first link this file is for."""
+    found = connection.execute("SELECT value FROM store_facts WHERE name = ?", [FIRST_LINK]).fetchall()
+    return int(found[0][0]) if found else 0
+
+
+def set_first_link(connection: duckdb.DuckDBPyConnection, link: int) -> None:
+    if link:
+        connection.execute("DELETE FROM store_facts WHERE name = ?", [FIRST_LINK])
+        connection.execute("INSERT INTO store_facts VALUES (?, ?)", [FIRST_LINK, str(link)])
+
+
+def forget_before(connection: duckdb.DuckDBPyConnection, exchange_ts: int) -> bool:
+    """Remove the first links as far as all of them closed before a time, ms UTC; False if there are none."""
+    ((link,),) = connection.execute("SELECT min(link) FROM digests WHERE exchange_ts >= ?", [exchange_ts]).fetchall()
+    if link is None or link <= first_link(connection):
+        return False
+    connection.begin()
+    connection.execute("DELETE FROM feature_revisions WHERE link < ?", [link])
+    connection.execute("DELETE FROM digests WHERE link < ?", [link])
+    set_first_link(connection, link)
+    connection.commit()
+    return True

@@ -150,7 +150,7 @@ def _load(load: Any) -> tuple[Colour, str]:
         words += f", {load['stalls']} stalls"
     if load["level"] == "emergency":
         return "red", words
-    busy = load["level"] != "calm" or max(load["cpu_pct"], load["memory_pct"]) > BUSY_PCT
+    busy = load["level"] not in ("calm", "unknown") or max(load["cpu_pct"], load["memory_pct"]) > BUSY_PCT
     return ("amber" if busy else "green"), words
 
 

@@ -20,7 +20,7 @@ import zstandard
 from engine.core.errors import JournalError
 from engine.core.records import HEADER_BYTES, SLACK_BYTES, RecordBatch, padded
 from engine.io.disk import OS_DISK, Disk
-from engine.io.pruning import read_pruned, state_name
+from engine.io.pruning import key_frame_content, read_pruned, state_name
 from engine.io.segment import (
     BLOCK_HEADER_BYTES,
     COMPRESSED,
@@ -305,6 +305,10 @@ class JournalReader:
                 for _ in range(from_seq - block.first_seq):
                     batch.start += HEADER_BYTES + padded(RECORD.unpack_from(batch.buffer.data, batch.start)[0])
             yield batch
+
+    def key_frame(self) -> bytes | None:
+        """The state with which a replay of this journal begins; None: it begins with record 0."""
+        return key_frame_content(self._disk, self._folder, self.pruned.state_seq) if self.pruned else None
 
     def info(self) -> JournalInfo:
         """Figures, from footers; only an open segment is read. The chain from segment to segment is checked."""

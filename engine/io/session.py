@@ -14,6 +14,7 @@ from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
 from engine.core.errors import ConfigError, ConveyorError, InvariantError
 from engine.core.minutes import label
 from engine.core.schema import Status
+from engine.io.database import log_of
 from engine.io.digest_line import digest_line
 from engine.io.disk import OS_DISK, Disk, read_all
 from engine.io.manifest import JournalReference, instant, journal_reference, provenance
@@ -34,8 +35,8 @@ class SessionWriter:
 
     origin: live, imported, simulated or replay. journal: folder of the journal, if there is one. config_digest: SHA-256
     hex of the configuration epoch. overwrite: start anew in a folder that holds a session. goes_on: the journal may
-    grow later, as that of a live run; a complete session is then continued too, also under other settings. stored: as
-    the store's.
+    grow later, as that of a live run; a complete session is then continued too, also under other settings. first_link:
+    where a new session begins, if the beginning of its journal was removed. stored: as the store's.
     Raises ConfigError for a folder that must not be written, InvariantError for a link unlike the one on disk.
     """
 
@@ -48,6 +49,7 @@ class SessionWriter:
         config_digest: str = "",
         overwrite: bool = False,
         goes_on: bool = False,
+        first_link: int = 0,
         limits: StoreLimits | None = None,
         stored: Callable[[int], None] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
@@ -58,7 +60,7 @@ class SessionWriter:
         self._lock = _claim(folder, disk)
         store: Store | None = None
         try:
-            self._manifest = provenance(origin, reference, config_digest)
+            self._manifest = provenance(origin, reference, config_digest) | {"first_link": first_link}
             self._begin(reference, overwrite, goes_on)
             self._digests = LineFile(disk, folder / DIGESTS)
             self._events = LineFile(disk, folder / EVENTS)
@@ -66,7 +68,7 @@ class SessionWriter:
             self._counts: dict[str, Any] = {"links": 0, "minutes": 0, "rows": 0, "revisions": {}, "events": 0}
             self._counts["revisions"] = {status.name.lower(): 0 for status in Status}
             self._read_back()
-            self.store = store = Store(folder / STORE, limits, self._store_event, stored)
+            self.store = store = Store(folder / STORE, limits, self._store_event, stored, self.first_link)
             self._compare_store()
             self._save_manifest(complete=False, ended=None)
         except BaseException:
@@ -81,6 +83,16 @@ class SessionWriter:
         return self._chains[-1] if self._chains else ""
 
     @property
+    def first_link(self) -> int:
+        """Where the chain in this folder begins; 0 unless the journal's beginning had been removed."""
+        return int(self._manifest["first_link"])
+
+    @property
+    def links(self) -> int:
+        """The link that comes next."""
+        return self.first_link + len(self._chains)
+
+    @property
     def counts(self) -> dict[str, Any]:
         """links, minutes, rows, revisions by status, events: the manifest's counts so far."""
         return self._counts
@@ -90,7 +102,7 @@ class SessionWriter:
         """Links whose records need not be fed again: every line and every row of them is here. A state snapshot that
         stands behind more would leave a hole."""
         status = self.store.status
-        return min(len(self._chains), 0 if status.holes else status.last_link + 1)
+        return min(self.links, self.first_link if status.holes else status.last_link + 1)
 
     def sync(self) -> bool:
         """Make digests and events durable; False if the disk refused a part. To be done before a state snapshot, which
@@ -137,16 +149,19 @@ class SessionWriter:
         self.close(complete=kind is None)
 
     def _minute(self, minute: MinuteRows) -> None:
-        known = len(self._chains)
+        known, first = self.links, self.first_link
         if minute.link > known:
             raise InvariantError(
                 f"link {minute.link} follows link {known - 1} in {self.folder / DIGESTS}; feed earlier records first"
             )
+        if minute.link < first:
+            return
         if minute.link < known:
-            if self._chains[minute.link] != minute.chain:
+            there = self._chains[minute.link - first]
+            if there != minute.chain:
                 raise InvariantError(
                     f"link {minute.link} ({minute.venue}, {label(minute.minute)}) has chain {minute.chain[:16]}, but "
-                    f"{self.folder / DIGESTS} has {self._chains[minute.link][:16]}, of another run; give a new folder"
+                    f"{self.folder / DIGESTS} has {there[:16]}, of another run; give a new folder"
                 )
             self.store.put(minute)
             return
@@ -213,13 +228,13 @@ class SessionWriter:
                     f"{self.folder} is an unfinished session with {name} {old[name][:16] or 'none'}, this run has "
                     f"{self._manifest[name][:16] or 'none'}; give a new folder, or replay with --force to start anew"
                 )
-        self._manifest["started"] = old["started"]
+        self._manifest["started"], self._manifest["first_link"] = old["started"], old.get("first_link", 0)
 
     def _read_back(self) -> None:
         """Take up where the lines on disk end."""
         for number, text in enumerate(self._digests.lines):
             line = orjson.loads(text)
-            if line["link"] != number:
+            if line["link"] != self.first_link + number:
                 raise ConfigError(f"{self._digests.path} line {number + 1} is link {line['link']}; restore it")
             self._count(line)
         self._recorded_events = set(self._events.lines)
@@ -228,7 +243,7 @@ class SessionWriter:
 
     def _compare_store(self) -> None:
         """A write-ahead log cut short opens without a word: the digests say what should be there."""
-        status, expected = self.store.status, len(self._chains)
+        status, expected = self.store.status, self.links
         if not status.rebuild and not status.trouble and status.last_link + 1 - status.holes < expected:
             detail = {"links_expected": str(expected), "links_found": str(status.last_link + 1 - status.holes)}
             self._store_event("store_behind", detail | {"action": f"records fed again fill it; if none are, {REBUILD}"})
@@ -236,7 +251,7 @@ class SessionWriter:
     def _save_manifest(self, complete: bool, ended: int | None, store: StoreStatus | None = None) -> None:
         status = store or self.store.status
         facts = {"complete": complete, "ended": instant(ended) if ended else None, "counts": self._counts}
-        facts |= {"chain": self.chain, "store": stored_facts(status, len(self._chains))}
+        facts |= {"chain": self.chain, "store": stored_facts(status, self.links)}
         write_whole(self._disk, self.folder / MANIFEST, _document(self._manifest | facts))
 
 
@@ -267,20 +282,24 @@ def _claim(folder: Path, disk: Disk) -> int:
         raise ConfigError(f"{folder} is being written by another process; wait, or give another folder") from None
 
 
-def rebuild_store(folder: Path, effects: Callable[[], Iterable[Effect]], disk: Disk = OS_DISK) -> StoreStatus:
+def rebuild_store(
+    folder: Path, effects: Callable[[], Iterable[Effect]], disk: Disk = OS_DISK, first_link: int = 0
+) -> StoreStatus:
     """Write a new store.duckdb from recomputed effects and put it in the old one's place, which may be lost or damaged.
 
-    effects: replays the session's journal. Every link must have the chain value that digests.jsonl has.
+    effects: replays the session's journal; if its beginning was removed from first_link on, where the new store begins.
+    Every link must have the chain value that digests.jsonl has.
     Raises InvariantError for one that has not, SessionIncompleteError if not every row was written; the old file stays.
     """
     lock = _claim(folder, disk)
     try:
         content = (folder / DIGESTS).read_bytes()
         lines = [orjson.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+        lines = [line for line in lines if line["link"] >= first_link]
         draft = folder / f"{STORE}.rebuild"
-        for path in (draft, draft.with_name(draft.name + ".wal")):
+        for path in (draft, log_of(draft)):
             path.unlink(missing_ok=True)
-        store = Store(draft)
+        store = Store(draft, first_link=first_link)
         done = 0
         try:
             for effect in effects():
@@ -299,12 +318,27 @@ def rebuild_store(folder: Path, effects: Callable[[], Iterable[Effect]], disk: D
             missing = len(lines) - done + status.missing_links
             reason = status.last_error or "the journal ends before them"
             raise SessionIncompleteError(f"{draft.name}: {missing} links are missing; {reason}")
-        (folder / f"{STORE}.wal").unlink(missing_ok=True)
-        disk.rename(draft, folder / STORE)
-        disk.fsync_dir(folder)
+        _put_in_place(disk, draft, folder / STORE)
         manifest = orjson.loads((folder / MANIFEST).read_bytes())
-        manifest["store"] = stored_facts(status, len(lines))
+        manifest["store"] = stored_facts(status, first_link + len(lines))
         write_whole(disk, folder / MANIFEST, _document(manifest))
         return status
     finally:
         disk.close(lock)
+
+
+def _put_in_place(disk: Disk, draft: Path, path: Path) -> None:
+    """The new store under its name. The old one's log is moved first, for it must never be applied to another file, and
+    moved back if the old store stays."""
+    log, aside = log_of(path), log_of(path.with_name(f"{path.name}.replaced"))
+    had_log = log.exists()
+    if had_log:
+        disk.rename(log, aside)
+    try:
+        disk.rename(draft, path)
+    except OSError:
+        if had_log:
+            disk.rename(aside, log)
+        raise
+    disk.fsync_dir(path.parent)
+    aside.unlink(missing_ok=True)

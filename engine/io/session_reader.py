@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 
 from engine.core.errors import ConfigError
-from engine.io.database import StoreUnavailableError, connect, first_line, unavailable
+from engine.io.database import StoreUnavailableError, connect, first_line, first_link, unavailable
 from engine.io.digest_line import DigestLine
 from engine.io.disk import FILE_MODE, OS_DISK
 from engine.io.manifest import FORMAT_VERSION, JournalReference, find_journal
@@ -65,6 +65,11 @@ class SessionReader:
         return bool(self.manifest["complete"])
 
     @property
+    def first_link(self) -> int:
+        """Where the session's chain begins; 0 unless the beginning of its journal had been removed."""
+        return int(self.manifest.get("first_link", 0))
+
+    @property
     def origin(self) -> str:
         """live, imported or simulated: of the journal if there is one; it is shown wherever rows are."""
         return str((self.manifest["journal"] or {}).get("origin") or self.manifest["origin"])
@@ -102,17 +107,23 @@ class SessionReader:
             f"SELECT * FROM feature_revisions WHERE link BETWEEN {first_link} AND {last_link} ORDER BY link, rowid"
         )
 
-    def stored_digests(self) -> pa.Table:
+    def stored_digests(self, from_link: int = 0) -> pa.Table:
         """The table `digests`."""
-        return self._table("SELECT * FROM digests ORDER BY link, rowid")
+        return self._table(f"SELECT * FROM digests WHERE link >= {from_link} ORDER BY link, rowid")
 
     def last_stored_link(self) -> int:
         """Greatest link in the store, -1 if it is empty."""
         return int(self._table("SELECT coalesce(max(link), -1) AS n FROM digests")["n"][0].as_py())
 
-    def row_count(self) -> int:
-        """Rows in feature_revisions."""
-        return int(self._table("SELECT count(*) AS n FROM feature_revisions")["n"][0].as_py())
+    def first_stored_link(self) -> int:
+        """The first link the store is for: what was before it was removed for its age, or never given to it."""
+        return first_link(self.connect())
+
+    def row_count(self, from_link: int = 0) -> int:
+        """Rows in feature_revisions, also of links that are in no digest."""
+        return int(
+            self._table(f"SELECT count(*) AS n FROM feature_revisions WHERE link >= {from_link}")["n"][0].as_py()
+        )
 
     def query(self, sql: str) -> pa.Table:
         """The result of the last statement; an empty table for one without a result. Raises QueryError."""

@@ -24,6 +24,7 @@ from engine.io.database import (
     StoreUnavailableError,
     connect,
     first_line,
+    forget_before,
     log_of,
     prepare,
     read_ledger,
@@ -92,6 +93,7 @@ class StoreStatus:
 class Store:
     """Append-only writer of one database file.
 
+    first_link: where a new file begins; earlier links are never given to it.
     report(kind, detail) is called from the writer's thread for what a person should read: store_set_aside,
     store_lost, store_trouble, store_recovered, store_dropped. stored(link), from there too: the file holds every link
     given to it up to this one.
@@ -103,8 +105,9 @@ class Store:
         limits: StoreLimits | None = None,
         report: Callable[[str, dict[str, str]], None] | None = None,
         stored: Callable[[int], None] | None = None,
+        first_link: int = 0,
     ) -> None:
-        self.path, self.limits = path, limits or StoreLimits()
+        self.path, self.limits, self._first_link = path, limits or StoreLimits(), first_link
         self._report = report or (lambda kind, detail: None)
         self._stored = stored or (lambda link: None)
         self._queue: deque[MinuteRows] = deque()
@@ -118,6 +121,8 @@ class Store:
         self._rows_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
         self._stopping = False
+        self._held = False  # told to wait, because the disk is nearly full
+        self._forget_ms: int | None = None  # rows of closes before it are to be removed
         self._opened = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
@@ -179,6 +184,17 @@ class Store:
         except duckdb.Error as error:  # the writer gave it up in this moment
             raise StoreUnavailableError(first_line(error)) from error
 
+    def hold(self, held: bool) -> None:
+        """Write nothing while held, because the disk is nearly full: rows wait, as in trouble."""
+        with self._changed:
+            self._held = held
+            self._changed.notify_all()
+
+    def forget_before(self, exchange_ts: int) -> None:
+        """Remove links of closes before this (ms UTC), in a quiet moment."""
+        with self._changed:
+            self._forget_ms = exchange_ts
+
     # The writer's side: everything below runs in its thread.
 
     def _run(self) -> None:
@@ -188,6 +204,8 @@ class Store:
                 if self._connection is None:
                     self._open()
                     self._opened.set()
+                if self._wait_while_held():
+                    continue
                 batch = self._next()
                 if batch is None:
                     self._checkpoint()
@@ -196,6 +214,8 @@ class Store:
                     break
                 if batch:
                     self._write(batch)
+                elif self._forget_ms is not None:
+                    self._forget()
                 elif self._checkpoint_due():
                     self._checkpoint()
                 failures = 0
@@ -226,6 +246,19 @@ class Store:
                     break
                 batch.append(minute)
             return batch
+
+    def _wait_while_held(self) -> bool:
+        """A while, with the file left open: closing it would write. False if nothing holds, or the end has come."""
+        with self._changed:
+            if not self._held or self._stopping:
+                return False
+            fresh, words = not self._status.trouble, "the disk is nearly full: rows wait, only the journal is written"
+            self._update(trouble=words)
+            if not fresh:
+                self._changed.wait(self.limits.idle_s)
+        if fresh:
+            self._report("store_trouble", {"error": words})
+        return True
 
     def _write(self, batch: list[MinuteRows]) -> None:
         started = time.perf_counter()
@@ -296,7 +329,7 @@ class Store:
             connection = None
             try:
                 connection = connect(self.path, self.limits.memory_limit, confined=True, locked=False)
-                if not prepare(connection):
+                if not prepare(connection, self._first_link):
                     connection.close()
                     self._set_aside("other-layout", "it was made by another version of this program")
                     continue
@@ -353,6 +386,13 @@ class Store:
         self._connection.execute("CHECKPOINT")
         self._log_is_private = False
         self._rows_since_checkpoint, self._checkpointed_at = 0, time.monotonic()
+
+    def _forget(self) -> None:
+        assert self._connection is not None
+        with self._changed:
+            before_ms, self._forget_ms = self._forget_ms, None
+        if before_ms is not None and forget_before(self._connection, before_ms):
+            self._checkpoint()  # until then nothing of their place is free
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

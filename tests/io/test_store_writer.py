@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -14,6 +15,7 @@ import duckdb
 import pytest
 
 from engine.core.effects import MinuteRows
+from engine.core.minutes import close_ms
 from engine.io.columns import digests_to_arrow, rows_to_arrow
 from engine.io.database import Appender, connect, prepare
 from engine.io.store import Store, StoreLimits, StoreStatus
@@ -357,3 +359,77 @@ def test_a_store_that_is_closed_takes_nothing_more(path: Path):
     store.put(some_minutes(1)[0])
 
     assert store.status.dropped_links == 1
+
+
+def test_rows_wait_while_the_store_is_held_and_are_written_afterwards(path: Path):
+    told = Told()
+    minutes = some_minutes(4)
+    store = Store(path, QUICK, told)
+    store.put(minutes[0])
+    assert store.drain()
+    store.hold(True)
+    until(lambda: bool(store.status.trouble))
+    for minute in minutes[1:]:
+        store.put(minute)
+
+    assert not store.drain(timeout_s=0.2)
+    assert store.status.queued_links == 3
+    store.hold(False)
+    assert store.drain()
+    until(lambda: not store.status.trouble)
+
+    assert store.close().last_link == 3
+    assert told.kinds == ["store_trouble", "store_recovered"]
+
+
+def test_a_store_that_is_held_is_written_when_it_closes(path: Path):
+    store = Store(path, QUICK)
+    store.hold(True)
+    for minute in some_minutes(3):
+        store.put(minute)
+
+    assert store.close().last_link == 2
+
+
+def test_the_first_links_are_forgotten_by_age_and_are_no_holes(path: Path):
+    minutes = some_minutes(8, symbols=2)
+    store = Store(path, QUICK)
+    for minute in minutes:
+        store.put(minute)
+    assert store.drain()
+    store.forget_before(close_ms(minutes[4].minute))
+    until(lambda: ask_open(store, "SELECT min(link) FROM feature_revisions") == [(4,)])
+    store.forget_before(0)
+    until(lambda: store._forget_ms is None)
+
+    store.close()
+    assert ask(path, "SELECT value FROM store_facts WHERE name = 'first_link'") == [("4",)]
+    assert ask(path, "SELECT count(*), min(link) FROM feature_revisions") == [(8, 4)]
+    assert links(path) == [4, 5, 6, 7]
+    again = write(path, minutes)
+    assert (again.links_skipped, again.holes, again.last_link) == (8, 0, 7)
+    assert ask(path, "SELECT count(*) FROM feature_revisions") == [(8,)]
+
+
+def test_a_store_may_begin_at_a_later_link(path: Path):
+    minutes = some_minutes(8, symbols=2)
+    store = Store(path, QUICK, first_link=3)
+    for minute in minutes[3:]:
+        store.put(minute)
+
+    status = store.close()
+    assert (status.holes, status.last_link) == (0, 7)
+    assert write(path, minutes[3:]).links_skipped == 5
+
+
+def ask_open(store: Store, sql: str) -> list[Any]:
+    with store.reader() as connection:
+        return connection.execute(sql).fetchall()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for the store's thread."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
