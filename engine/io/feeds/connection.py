@@ -20,6 +20,7 @@ from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Link, Transport
 from engine.core.records import RecordKind
 from engine.io.feeds.pace import Allowance, Backoff
+from engine.io.feeds.silence import Heard
 from engine.io.venues.end import Answer, Streams, VenueEnd
 
 FRAME = int(RecordKind.FRAME)
@@ -64,16 +65,6 @@ class Asked(NamedTuple):
     at_ns: int
 
 
-class Heard:
-    """What was heard of one stream. heard_ns: receive time of the newest message, or of the subscription."""
-
-    __slots__ = ("channel", "count", "heard_ns", "symbol")
-
-    def __init__(self, channel: str, symbol: str) -> None:
-        self.channel, self.symbol = channel, symbol
-        self.count, self.heard_ns = 0, 0
-
-
 class Connection:
     """engine.core.ports.Receiver. source: its id in the journal; streams: (channel, symbol), polled ones included."""
 
@@ -106,7 +97,7 @@ class Connection:
         self._answered = False
         self._outbox: asyncio.Queue[tuple[bool, list[tuple[str, str]]]] = asyncio.Queue()
         self._alive_ns = self._pinged_ns = self._app_pinged_ns = 0  # receive time of the last pong; time of pings
-        self._excused_ns = 0  # silence before this is our own
+        self.excused_ns = 0  # silence before this instant is our own
         self._awaiting_pong = self._paused = False
         self._window_ns = self._window_frames = self._window_malformed = 0
         self._rate_hz = 0.0
@@ -179,6 +170,7 @@ class Connection:
         self._turn("up")
         self._tell_turn("up", "", first_ns)
         self._tell_streams(first_ns)
+        self.heard = {}
         self._follow()
         self._ask(True, self._subscribable(self.streams))
         for payload, recv_ns in early:
@@ -300,6 +292,8 @@ class Connection:
             for stream in asked.streams:
                 self._ask(True, [stream])
             return Answer("other", reason=answer.reason)
+        if answer.kind == "done" and asked.on:
+            self._granted(asked.streams)
         return Answer(answer.kind, number, tuple(asked.streams), answer.reason)
 
     # Subscribing ---------------------------------------------------------------------------------------------------
@@ -309,15 +303,19 @@ class Connection:
 
     def _follow(self) -> None:
         """Know every stream that is carried by what its messages begin with."""
-        known = {(heard.channel, heard.symbol): heard for heard in self.heard.values()}
         now_ns = self.world.clock.now_ns()
-        self.heard = {}
+        before, self.heard = self.heard, {}
         for channel, symbol in self._subscribable(self.streams):
-            heard = known.get((channel, symbol)) or Heard(channel, symbol)
-            if heard.heard_ns < self.up_ns:
-                heard.count, heard.heard_ns = 0, now_ns
-            for key in self.world.end.keys(channel, symbol):
-                self.heard[key] = heard
+            key = self.world.end.key_of(channel, symbol)
+            self.heard[key] = before.get(key) or Heard(channel, symbol, now_ns)
+
+    def _granted(self, streams: Streams) -> None:
+        """From now on the venue sends these, or so it says."""
+        now_ns = self.world.clock.now_ns()
+        for channel, symbol in streams:
+            heard = self.heard.get(self.world.end.key_of(channel, symbol))
+            if heard is not None and not heard.on:
+                heard.on, heard.heard_ns = True, max(heard.heard_ns, now_ns)
 
     def _ask(self, on: bool, streams: Streams) -> None:
         batch = self.world.end.limits.batch
@@ -354,7 +352,7 @@ class Connection:
             await self._sleep((due_ns - clock.now_ns()) / NS_PER_S)
             now_ns = clock.now_ns()
             if self._paused or now_ns - due_ns > step_s * NS_PER_S / 2:
-                due_ns = self._excused_ns = now_ns  # what waits in the socket is read before the next look
+                due_ns = self.excused_ns = now_ns  # what waits in the socket is read before the next look
                 if self._paused:
                     self._pinged_ns, self._awaiting_pong = now_ns, False
                 continue
@@ -382,8 +380,9 @@ class Connection:
             if now_ns - asked.at_ns >= ANSWER_S * NS_PER_S:
                 if not self._answered:
                     return f"no subscription was answered within {ANSWER_S:g} s"
-                del self._asked[number]  # its streams will be missed, if they do not come all the same
-        quiet_s = (now_ns - max(self.last_frame_ns, self._excused_ns)) / NS_PER_S
+                del self._asked[number]  # if its streams do not come all the same, they will be missed
+                self._granted(asked.streams if asked.on else [])
+        quiet_s = (now_ns - max(self.last_frame_ns, self.excused_ns)) / NS_PER_S
         if quiet_s >= silence_s + ping_timeout_s and quiet_s * self._rate_hz >= IMPROBABLE:
             return f"nothing came for {quiet_s:.1f} s"
         passed_s = (now_ns - self._window_ns) / NS_PER_S

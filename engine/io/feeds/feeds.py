@@ -93,10 +93,15 @@ class Feeds:
         if not self._started:
             return
         for effect in effects:
-            if isinstance(effect, SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted):
-                feed = self.venues.get(effect.venue)
-                if feed is not None:
-                    feed.perform(effect)
+            if not isinstance(effect, SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted):
+                continue
+            feed = self.venues.get(effect.venue)
+            if feed is None:
+                continue
+            if isinstance(effect, Wanted):
+                feed.carry(effect.symbols, effect.without_depth)
+            else:
+                feed.needs.perform(effect)
 
     def close(self) -> None:
         """Nothing to let go of: `stop` ends the connections."""

@@ -1,4 +1,4 @@
-"""One venue: its lines, which symbols they carry, its requests, and what is parked."""
+"""One venue: its lines, which symbols they carry, what is parked, and what fell silent."""
 
 from __future__ import annotations
 
@@ -11,25 +11,20 @@ import orjson
 
 from config.schema import Config, Venue
 from engine.core.control import StreamTurn
-from engine.core.effects import BackfillNeeded, CandleNeeded, SnapshotNeeded, Wanted
-from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
+from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Http, Transport
 from engine.core.records import RecordKind
-from engine.io.feeds.connection import Append, Connection, World
+from engine.io.feeds.connection import LEAST_REAL_S, Append, Connection, World
 from engine.io.feeds.line import Line
+from engine.io.feeds.needs import Needs
 from engine.io.feeds.pace import Allowance
-from engine.io.feeds.rest import Need, Rest
+from engine.io.feeds.rest import Rest
+from engine.io.feeds.silence import Silence
 from engine.io.venues.end import Answer, Listed, VenueEnd
 
 PARK_S = 3600.0  # for which a refused symbol is left alone
-CANDLE_AFTER_S = 0.2  # behind the end of its minute before a candle is asked for
-CANDLE_AGAIN_S = 0.5
-CANDLE_ATTEMPTS = 8
-BACKFILL_ATTEMPTS = 6
-BACKFILL_PAGES_MAX = 50
-SNAPSHOT_WAIT_S = 2.0  # for the first message of a book's stream, without which a snapshot would come too early
 LOOK_S = 0.25
-TOTALS_EVERY_S = 60.0
+RENEW_LEAST_S, RENEW_MOST_S = 10.0, 300.0  # between two subscriptions to a stream that stays silent
 
 
 class VenueFeed:
@@ -68,10 +63,11 @@ class VenueFeed:
         self._without_depth: frozenset[str] = frozenset()
         self._told: set[str] = set()  # symbols whose instrument was journaled
         self._parked: dict[str, int] = {}  # symbol -> until when
-        self._early_books: dict[str, int] = {}  # symbol -> when its snapshot is asked for at the latest
         self._tasks: list[asyncio.Task[None]] = []
-        self._totals = False
         self._paused = False
+        self.needs = Needs(end, self.channels, self.rest, clock, self._host)
+        self._silence = Silence(end, LEAST_REAL_S / clock.seconds(1.0))
+        self._renewals: dict[tuple[int, str, str], tuple[int, float]] = {}  # when to subscribe again, and the wait then
 
     # Life ----------------------------------------------------------------------------------------------------------
 
@@ -80,7 +76,8 @@ class VenueFeed:
         self._told |= set(symbols)
         self.carry(symbols, without_depth)
         self.rest.start()
-        self._tasks = [asyncio.ensure_future(task) for task in (self._look_after(), self._poll())]
+        jobs = self._look_after(), self.needs.poll(lambda: list(self._group_of) if self._is_up() else [])
+        self._tasks = [asyncio.ensure_future(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._report)
 
@@ -105,6 +102,9 @@ class VenueFeed:
 
     def _connections(self) -> list[Connection]:
         return [connection for line in self._lines() for connection in line.connections]
+
+    def _is_up(self) -> bool:
+        return any(connection.state == "up" for connection in self._connections())
 
     def _rest_source(self) -> int:
         """A connection that the core knows to be of this venue."""
@@ -209,92 +209,76 @@ class VenueFeed:
                 "bytes": connection.bytes,
                 "reconnects": connection.reconnects,
                 "streams": len(connection.streams),
-                "silent": [],
+                "silent": [f"{heard.channel} {heard.symbol}" for heard in connection.heard.values() if heard.silent_ns],
                 "reason": connection.reason,
             }
             for connection in self._connections()
         ]
-
-    # What the conveyor asks for ------------------------------------------------------------------------------------
-
-    def perform(self, effect: SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted) -> None:
-        if isinstance(effect, Wanted):
-            self.carry(effect.symbols, effect.without_depth)
-        elif isinstance(effect, SnapshotNeeded):
-            self._early_books.setdefault(effect.symbol, self._clock.now_ns() + int(SNAPSHOT_WAIT_S * NS_PER_S))
-            self._ask_for_books()
-        elif isinstance(effect, CandleNeeded):
-            self._ask_for_candle(effect)
-        else:
-            self._ask_for_trades(effect, effect.after_id, 0)
-
-    def _ask_for_books(self) -> None:
-        """Snapshots of books whose changes are heard already: one taken earlier could not be joined to them."""
-        heard = {
-            stream.symbol
-            for connection in self._connections()
-            for stream in connection.heard.values()
-            if stream.count and stream.channel in self.end.depth_channels
-        }
-        now_ns = self._clock.now_ns()
-        for symbol, latest_ns in list(self._early_books.items()):
-            if symbol in heard or now_ns >= latest_ns:
-                del self._early_books[symbol]
-                request = self.end.snapshot(symbol)
-                if request is not None and symbol in self._group_of:
-                    self.rest.ask(request, Need.SNAPSHOT)
-
-    def _ask_for_candle(self, effect: CandleNeeded) -> None:
-        request = self.end.candle(effect.symbol, effect.minute)
-        closed_ns = (effect.minute + 1) * NS_PER_MINUTE
-        after_s = max(0.0, (closed_ns - self._clock.now_ns()) / NS_PER_S + CANDLE_AFTER_S)
-
-        def then(body: bytes) -> float | None:
-            return None if self.end.has_candle(body, effect.minute) else CANDLE_AGAIN_S
-
-        self.rest.ask(request, Need.CANDLE, then, attempts=CANDLE_ATTEMPTS, after_s=after_s)
-
-    def _ask_for_trades(self, effect: BackfillNeeded, after_id: int, page: int) -> None:
-        """The pages of what was missed, each asked for when the one before has come."""
-        channel = next((name for name in self.channels if name in self.end.trade_channels), "")
-        request = self.end.trades(effect.symbol, channel, after_id, effect.from_ns, effect.to_ns) if channel else None
-        if request is None:
-            return
-
-        def then(body: bytes) -> float | None:
-            count, last_id, last_ns = self.end.last_trade(body)
-            if count >= self.end.trades_page and last_ns <= effect.to_ns and last_id > after_id:
-                if page + 1 < BACKFILL_PAGES_MAX:
-                    self._ask_for_trades(effect, last_id, page + 1)
-                else:
-                    self._host("backfill_cut", {"venue": self.end.venue, "symbol": effect.symbol, "pages": page + 1})
-            return None
-
-        self.rest.ask(request, Need.BACKFILL, then, attempts=BACKFILL_ATTEMPTS)
 
     # What is done by the clock -------------------------------------------------------------------------------------
 
     async def _look_after(self) -> None:
         while True:
             await asyncio.sleep(self._clock.seconds(LOOK_S))
-            if self._early_books:
-                self._ask_for_books()
             now_ns = self._clock.now_ns()
-            over = [symbol for symbol, until_ns in self._parked.items() if until_ns <= now_ns]
-            if over:
-                for symbol in over:
-                    del self._parked[symbol]
-                self.carry([*self._group_of, *over], self._without_depth)
+            self.needs.ask_for_books(self._heard_books, now_ns)
+            self._unpark(now_ns)
+            self._listen(now_ns)
 
-    async def _poll(self) -> None:
-        """Ask for the polled channels of all symbols, spread evenly over their period."""
-        channels = [channel for channel in self.channels if channel in self.end.polled]
-        while True:
-            streams = [(channel, symbol) for channel in channels for symbol in self._group_of]
-            step_s = self.end.poll_every_s / max(1, len(streams))
-            for channel, symbol in streams:
-                if any(connection.state == "up" for connection in self._connections()):
-                    self.rest.ask(self.end.poll(channel, symbol), Need.POLL, attempts=1)
-                await asyncio.sleep(self._clock.seconds(step_s))
-            if not streams:
-                await asyncio.sleep(self._clock.seconds(step_s))
+    def _heard_books(self) -> set[str]:
+        """Symbols of whose book a change was heard on a link that lives."""
+        return {
+            heard.symbol
+            for connection in self._connections()
+            if connection.state == "up"
+            for heard in connection.heard.values()
+            if heard.count and heard.channel in self.end.depth_channels
+        }
+
+    def _unpark(self, now_ns: int) -> None:
+        over = [symbol for symbol, until_ns in self._parked.items() if until_ns <= now_ns]
+        if over:
+            for symbol in over:
+                del self._parked[symbol]
+            self.carry([*self._group_of, *over], self._without_depth)
+
+    def _listen(self, now_ns: int) -> None:
+        """Tell which streams fell silent and which are back, and subscribe again to the silent ones."""
+        current = [[group[copy].current for group in self._groups if copy < len(group)] for copy in range(self._copies)]
+        of_stream = {
+            id(heard): connection
+            for connections in current
+            for connection in connections
+            if connection.state == "up"
+            for heard in connection.heard.values()
+        }
+        copies = [
+            [heard for connection in connections if connection.state == "up" for heard in connection.heard.values()]
+            for connections in current
+        ]
+        excused_ns = max((connection.excused_ns for connection in self._connections()), default=0)
+        for heard in self._silence.look(now_ns, copies, excused_ns):
+            connection = of_stream[id(heard)]
+            name = connection.source, heard.channel, heard.symbol
+            if heard.silent_ns:
+                reason = f"nothing for {(now_ns - heard.heard_ns) / NS_PER_S:.1f} s"
+                turn = StreamTurn(self.end.venue, heard.channel, heard.symbol, "silent", heard.heard_ns, reason)
+                self._renewals[name] = now_ns, RENEW_LEAST_S
+            else:
+                turn = StreamTurn(self.end.venue, heard.channel, heard.symbol, "back", heard.heard_ns)
+            self._tell_stream(connection, turn)
+        self._renew(now_ns)
+
+    def _renew(self, now_ns: int) -> None:
+        silent = {
+            (connection.source, heard.channel, heard.symbol): connection
+            for connection in self._connections()
+            for heard in connection.heard.values()
+            if heard.silent_ns and connection.state == "up"
+        }
+        self._renewals = {name: when for name, when in self._renewals.items() if name in silent}
+        for name, (due_ns, wait_s) in self._renewals.items():
+            if now_ns >= due_ns:
+                _, channel, symbol = name
+                silent[name].renew((channel, symbol))
+                self._renewals[name] = now_ns + int(wait_s * NS_PER_S), min(RENEW_MOST_S, 2 * wait_s)

@@ -48,8 +48,8 @@ class Binance(VenueEnd):
         end = payload.find(b'"', BEHIND_HEAD, 96)
         return payload[BEHIND_HEAD:end] if end > 0 and payload.startswith(HEAD) else b""
 
-    def keys(self, channel: str, symbol: str) -> list[bytes]:
-        return [self.stream(channel, symbol).encode()]
+    def key_of(self, channel: str, symbol: str) -> bytes:
+        return self.stream(channel, symbol).encode()
 
     def answer(self, payload: bytes) -> Answer | None:
         try:
@@ -96,13 +96,16 @@ class Binance(VenueEnd):
     def snapshot(self, symbol: str) -> Request | None:
         return self._get("depth", symbol, limit=self.depth_levels)
 
-    def trades(self, symbol: str, channel: str, after_id: int, from_ns: int, to_ns: int) -> Request | None:
+    def trades(self, symbol: str, channel: str, after_id: int, from_ns: int) -> Request | None:
         if channel == "trade":  # older single trades need a key; the newest thousand do not
             return self._get("trades", symbol, limit=self.trades_page)
         if after_id >= 0:
             return self._get("aggTrades", symbol, fromId=after_id + 1, limit=self.trades_page)
-        begin, end = from_ns // NS_PER_MS, to_ns // NS_PER_MS + 1
-        return self._get("aggTrades", symbol, startTime=begin, endTime=end, limit=self.trades_page)
+        # Without an end: with one, the venue refuses spans of an hour and more.
+        return self._get("aggTrades", symbol, startTime=from_ns // NS_PER_MS, limit=self.trades_page)
+
+    def has_more(self, channel: str, count: int) -> bool:
+        return channel != "trade" and count >= self.trades_page
 
     def last_trade(self, body: bytes) -> tuple[int, int, int]:
         items = orjson.loads(body)

@@ -101,8 +101,8 @@ class VenueEnd(ABC):
         """The bytes of a data message that say which stream it is of; empty for anything else."""
 
     @abstractmethod
-    def keys(self, channel: str, symbol: str) -> list[bytes]:
-        """What `key` may give for a stream."""
+    def key_of(self, channel: str, symbol: str) -> bytes:
+        """What `key` gives for the messages of a stream."""
 
     @abstractmethod
     def answer(self, payload: bytes) -> Answer | None:
@@ -120,12 +120,16 @@ class VenueEnd(ABC):
         """The book of a symbol; None where it comes whole over the socket."""
 
     @abstractmethod
-    def trades(self, symbol: str, channel: str, after_id: int, from_ns: int, to_ns: int) -> Request | None:
+    def trades(self, symbol: str, channel: str, after_id: int, from_ns: int) -> Request | None:
         """Trades behind an id, or from a time on if the id is -1; None if the venue does not give them."""
 
     def last_trade(self, body: bytes) -> tuple[int, int, int]:
         """(trades, last id, its venue time in ns) of an answer to `trades`. Raises as read_listing."""
         raise ValueError("no trades")
+
+    def has_more(self, channel: str, count: int) -> bool:
+        """Whether so many trades in an answer mean that there are more behind them."""
+        return count >= self.trades_page
 
     @abstractmethod
     def candle(self, symbol: str, minute: int) -> Request:

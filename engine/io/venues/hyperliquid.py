@@ -54,8 +54,8 @@ class Hyperliquid(VenueEnd):
         at += len(mark)
         return channel + b" " + payload[at : payload.find(b'"', at)]
 
-    def keys(self, channel: str, symbol: str) -> list[bytes]:
-        return [f"{channel} {symbol}".encode()]
+    def key_of(self, channel: str, symbol: str) -> bytes:
+        return f"{channel} {symbol}".encode()
 
     def answer(self, payload: bytes) -> Answer | None:
         if payload == b"Websocket connection established.":
@@ -99,7 +99,7 @@ class Hyperliquid(VenueEnd):
     def snapshot(self, symbol: str) -> Request | None:
         return None
 
-    def trades(self, symbol: str, channel: str, after_id: int, from_ns: int, to_ns: int) -> Request | None:
+    def trades(self, symbol: str, channel: str, after_id: int, from_ns: int) -> Request | None:
         return None  # the venue has no past trades to ask for
 
     def candle(self, symbol: str, minute: int) -> Request:
