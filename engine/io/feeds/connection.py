@@ -213,11 +213,11 @@ class Connection:
         self._ask(False, self._subscribable(removed))
         self._ask(True, self._subscribable(added))
 
-    def renew(self, stream: tuple[str, str]) -> None:
-        """Subscribe again to a stream that fell silent."""
+    def renew(self, streams: Streams) -> None:
+        """Subscribe again to streams that fell silent."""
         if self.state == "up":
-            self._ask(False, [stream])
-            self._ask(True, [stream])
+            self._ask(False, streams)
+            self._ask(True, streams)
 
     def cut(self, reason: str) -> None:
         """End the link; another one is opened."""

@@ -26,7 +26,7 @@ class Allowance:
                 if left_ns <= 0:
                     self._taken.popleft()
                 else:
-                    await asyncio.sleep(self._clock.seconds(left_ns / NS_PER_S))
+                    await asyncio.sleep(self._clock.seconds(left_ns / NS_PER_S + 0.001))
             self._taken.append(self._clock.now_ns())
 
 

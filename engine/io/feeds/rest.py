@@ -25,6 +25,7 @@ RETRY_LEAST_S, RETRY_MOST_S = 0.5, 15.0
 REFUSED = (418, 429)  # told to wait; 418: after not having listened
 BAN_LEAST_S = 2.0  # if a refusal does not say for how long
 USED_HEADERS = ("x-mbx-used-weight-1m", "x-mbx-used-weight")
+LOOK_LEAST_S = 0.001  # a wait of nearly nothing might end before it is over, for ever
 OPEN_ENDED = 1 << 30  # attempts
 
 
@@ -155,7 +156,7 @@ class Rest:
             wait_s = max(wait_s, missing * 60.0 / self._budget)
             if wait_s <= 0:
                 break
-            await asyncio.sleep(self._clock.seconds(wait_s))
+            await asyncio.sleep(self._clock.seconds(wait_s + LOOK_LEAST_S))
         errand = heapq.heappop(self._queue)
         self._left -= errand.request.weight
         return errand

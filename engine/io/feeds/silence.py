@@ -15,12 +15,12 @@ from engine.core.minutes import NS_PER_S
 from engine.io.venues.end import VenueEnd
 
 IMPROBABLE = 20.0  # messages expected and not come: e^-20, if they came at random
-LEAST_S = 15.0  # no stream is judged sooner, ...
+LEAST_S = 8.0  # no stream is judged sooner, ...
 PACED_LEAST_S = 5.0  # ... but those without pause
 PACED_MESSAGES = 10  # that may be missing of a channel without pause
 LONGEST_TIMES = 3.0  # the longest pause of the last hour, so many times
 LONGEST_KEPT_S = 1800.0  # one half of that hour
-KNOWN_MESSAGES = 30  # before a rate is believed
+KNOWN_MESSAGES = 300  # before a rate, and the pauses that go with it, are believed
 RATE_S = 300.0  # over which a rate is learned
 RECENT_S = 10.0  # over which the rate of the moment is
 ACTIVITY_LEAST = 0.25  # a channel that stops for all symbols at once excuses none of them for ever

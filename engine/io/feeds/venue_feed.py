@@ -270,15 +270,18 @@ class VenueFeed:
         self._renew(now_ns)
 
     def _renew(self, now_ns: int) -> None:
-        silent = {
-            (connection.source, heard.channel, heard.symbol): connection
-            for connection in self._connections()
-            for heard in connection.heard.values()
-            if heard.silent_ns and connection.state == "up"
-        }
-        self._renewals = {name: when for name, when in self._renewals.items() if name in silent}
-        for name, (due_ns, wait_s) in self._renewals.items():
-            if now_ns >= due_ns:
-                _, channel, symbol = name
-                silent[name].renew((channel, symbol))
-                self._renewals[name] = now_ns + int(wait_s * NS_PER_S), min(RENEW_MOST_S, 2 * wait_s)
+        """Subscribe again to what is silent, at growing intervals."""
+        renewals: dict[tuple[int, str, str], tuple[int, float]] = {}
+        for connection in self._connections():
+            due = []
+            for heard in connection.heard.values() if connection.state == "up" else ():
+                name = connection.source, heard.channel, heard.symbol
+                if not heard.silent_ns or name not in self._renewals:
+                    continue
+                due_ns, wait_s = self._renewals[name]
+                if now_ns >= due_ns:
+                    due.append((heard.channel, heard.symbol))
+                    due_ns, wait_s = now_ns + int(wait_s * NS_PER_S), min(RENEW_MOST_S, 2 * wait_s)
+                renewals[name] = due_ns, wait_s
+            connection.renew(due)
+        self._renewals = renewals

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from engine.core.records import RecordKind
-from tests.io.feeds.world import FakeVenue, JumpLoop, Told, feeds_of, play, settings
+from replay.exchange import VirtualLoop
+from tests.io.feeds.world import FakeVenue, Told, feeds_of, play, settings
 
 
 def usdm_quote(symbol: str) -> bytes:
@@ -15,7 +16,7 @@ def usdm_quote(symbol: str) -> bytes:
 
 
 def test_what_is_carried_is_told_before_it_is_asked_for_and_before_any_frame():
-    async def story(loop: JumpLoop) -> None:
+    async def story(loop: VirtualLoop) -> None:
         venue, told = FakeVenue(loop), Told(loop)
         feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), venue, told)
         await feeds.prepare()
@@ -41,7 +42,7 @@ def test_what_is_carried_is_told_before_it_is_asked_for_and_before_any_frame():
 
 
 def test_a_peer_that_stops_answering_is_cut_within_five_seconds_over_50_stalls():
-    async def story(loop: JumpLoop) -> None:
+    async def story(loop: VirtualLoop) -> None:
         venue, told = FakeVenue(loop), Told(loop)
         feeds = feeds_of(settings("hyperliquid", ["BTC"]), venue, told)
         await feeds.prepare()
@@ -68,7 +69,7 @@ def test_a_peer_that_stops_answering_is_cut_within_five_seconds_over_50_stalls()
 
 @pytest.mark.parametrize("seed", range(5))
 def test_an_hour_without_the_venue_is_no_storm_and_it_is_back_soon_after(seed: int):
-    async def story(loop: JumpLoop) -> None:
+    async def story(loop: VirtualLoop) -> None:
         venue, told = FakeVenue(loop), Told(loop)
         feeds = feeds_of(settings("hyperliquid", ["BTC"]), venue, told, seed)
         await feeds.prepare()

@@ -1,10 +1,9 @@
-"""A venue made of Python calls and a loop whose time jumps: stories about feeds take no time and never differ."""
+"""A venue that does what a story tells it to, under virtual time: nothing here waits, and no two runs differ."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,51 +16,20 @@ from engine.core.minutes import NS_PER_S
 from engine.core.ports import Receiver
 from engine.core.records import RecordKind
 from engine.io.feeds import Feeds
+from replay.exchange import VirtualClock, VirtualLoop
 
 START_NS = 1_736_164_800 * NS_PER_S
 
 
-class _Jump(selectors.SelectSelector):
-    """A selector that waits by moving the clock."""
-
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise AssertionError("nothing is left to wait for")
-        self.now_s += max(0.0, timeout)
-        return super().select(0)
-
-
-class JumpLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.jump = _Jump()
-        super().__init__(self.jump)
-
-    def time(self) -> float:
-        return self.jump.now_s
-
-
-class LoopClock:
-    """engine.core.ports.Clock of a JumpLoop."""
-
-    def __init__(self, loop: JumpLoop) -> None:
-        self._loop = loop
-
-    def now_ns(self) -> int:
-        return START_NS + round(self._loop.time() * NS_PER_S)
-
-    def seconds(self, span_s: float) -> float:
-        return span_s
-
-
-def play(story: Callable[[JumpLoop], Coroutine[Any, Any, None]]) -> None:
+def play(story: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> None:
     """Run a story to its end in its own loop."""
-    loop = JumpLoop()
+    loop = VirtualLoop()
     try:
         loop.run_until_complete(story(loop))
     finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0.1))
         loop.close()
 
 
@@ -112,8 +80,8 @@ class FakeLink:
 class FakeVenue:
     """Transport and Http at once. refuse: a sentence that every connect fails with. answers: path prefix -> answer."""
 
-    def __init__(self, loop: JumpLoop, latency_s: float = 0.01) -> None:
-        self.loop, self.clock, self.latency_s = loop, LoopClock(loop), latency_s
+    def __init__(self, loop: VirtualLoop, latency_s: float = 0.01) -> None:
+        self.loop, self.clock, self.latency_s = loop, VirtualClock(loop, START_NS), latency_s
         self.links: list[FakeLink] = []
         self.attempts: list[float] = []
         self.refuse = ""
@@ -201,7 +169,7 @@ def hyperliquid_listing() -> bytes:
 class Told:
     """The journal of a story: (seconds, kind, source, payload)."""
 
-    loop: JumpLoop
+    loop: VirtualLoop
     records: list[tuple[float, int, int, bytes]] = field(default_factory=list)
 
     def append(self, kind: int, source: int, payload: bytes, recv_ns: int | None = None) -> None:
