@@ -17,6 +17,9 @@ def decimal(text: Any, decimals: int) -> Decimal:
     return Decimal(mantissa(text, decimals)).scaleb(-decimals)
 
 
+FINEST = 400  # decimals that no printed number has: a candle's are looked at when its instrument is known
+
+
 def side(price_text: str | None, quantity_text: str | None) -> tuple[Decimal, Decimal] | None:
     """A best price, None if there is none: a zero says so as well."""
     if price_text is None or quantity_text is None:
@@ -56,6 +59,8 @@ def plain_message(m: Any) -> tuple[Any, ...]:
         m.taker_buy_base_volume,
         m.taker_buy_quote_volume,
     )
+    for text in filter(None, texts):
+        mantissa(text, FINEST, bound=None)
     return "candle", m.symbol, m.open_ms, [None if t is None else Decimal(str(number(t))) for t in texts]
 
 

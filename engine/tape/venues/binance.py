@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ HEAD = b'{"stream":"'
 DEPTH_SPEEDS = ("", "@0ms", "@100ms", "@250ms", "@500ms", "@1000ms")
 SPEEDS = {"markPrice": ("", "@1s")}
 TRADE_CHANNELS = ("trade", "aggTrade")
+PARTIAL_DEPTH = re.compile(r"[^@]*@depth(5|10|20)(@[0-9]+ms)?")
 
 
 def stream_names(channel: str, symbol: str) -> list[str]:
@@ -47,7 +49,7 @@ def channel_of(stream: str) -> str:
 
 def text(data: dict[str, Any], key: str) -> str:
     value = data.get(key)
-    if type(value) is not str:
+    if type(value) is not str or not value:
         raise MalformedError("missing field")
     return value
 
@@ -106,8 +108,7 @@ def _diff(data: dict[str, Any]) -> Message:
 
 
 def _mark(data: dict[str, Any]) -> Message:
-    index = number(data["i"]) if data.get("i") else None
-    funding = number(data["r"]) if data.get("r") else None
+    index, funding = (None if data.get(key) in (None, "") else number(data[key]) for key in ("i", "r"))
     return Context(
         text(data, "s"), time_ms(data.get("E")), mark_price=number(text(data, "p")), index_price=index, funding=funding
     )
@@ -157,7 +158,7 @@ def decode(payload: bytes) -> tuple[str, list[Message]]:
         raise MalformedError("not an object")
     if "data" not in outer and ("result" in outer or "error" in outer or "code" in outer):
         return "", [Ignored("answer")]
-    data = outer.get("data", outer)
+    data = outer.get("data") if "stream" in outer else outer
     stream = outer.get("stream", "")
     if type(data) is not dict or type(stream) is not str:
         raise MalformedError("not an object")
@@ -165,9 +166,9 @@ def decode(payload: bytes) -> tuple[str, list[Message]]:
     event = data.get("e")
     event = event if type(event) is str else None
     try:
-        if channel.startswith("depth") and channel != "depth":  # depth5, depth10, depth20
+        if PARTIAL_DEPTH.fullmatch(stream):
             return channel, [_partial(stream, data)]
-        if event is None and {"u", "b", "B", "a", "A"} <= data.keys():  # spot bookTicker
+        if "e" not in data and {"u", "b", "B", "a", "A"} <= data.keys():  # spot bookTicker
             return "bookTicker", [_quote(data)]
         reader = EVENTS.get(event) if event is not None else None
         if event is None or reader is None:

@@ -87,7 +87,7 @@ def _side(value: Any) -> LevelTexts:
 
 def _coin(data: dict[str, Any]) -> str:
     coin = data.get("coin")
-    if type(coin) is not str:
+    if type(coin) is not str or not coin:
         raise MalformedError("coin")
     return coin
 
@@ -138,7 +138,7 @@ def _candle(data: Any) -> Message:
     if type(data) is not dict or data.get("i") != "1m":
         return Ignored("candle")
     texts = [data.get(key) for key in "ohlcv"]  # open, high, low, close, volume
-    if any(type(value) is not str for value in texts) or type(data.get("s")) is not str:
+    if any(type(value) is not str for value in (*texts, data.get("s"))) or not data["s"]:
         raise MalformedError("candle")
     opened, highest, lowest, closed, volume = (str(value) for value in texts)
     # There is no closed flag: a candle is final when a later one begins. What `n` counts is not documented: left out.
