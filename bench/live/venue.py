@@ -109,10 +109,10 @@ class Symbol:
             return None
         opened, high, low, closed, base, count, quote, buy, buy_quote, first = self.sums
         begin = self.minute * 60_000
-        return self.templates[4] % (
-            now_ms, begin, begin + 59_999, first, self.trade_id,
-            decimal(opened, 2), decimal(closed, 2), decimal(high, 2), decimal(low, 2), decimal(base, 3), count, decimal(quote, 5), decimal(buy, 3), decimal(buy_quote, 5),
-        )  # fmt: skip
+        prices = (decimal(price, 2) for price in (opened, closed, high, low))
+        volumes = decimal(quote, 5), decimal(buy, 3), decimal(buy_quote, 5)
+        span = now_ms, begin, begin + 59_999, first, self.trade_id
+        return self.templates[4] % (*span, *prices, decimal(base, 3), count, *volumes)
 
 
 def framed(payload):
@@ -180,7 +180,8 @@ class Venue:
         listed = [
             {
                 "symbol": s.name, "pair": s.name, "contractType": "PERPETUAL", "status": "TRADING",
-                "baseAsset": s.name[:-4], "quoteAsset": "USDT", "pricePrecision": 2, "quantityPrecision": 3, "filters": filters,
+                "baseAsset": s.name[:-4], "quoteAsset": "USDT", "pricePrecision": 2,
+                "quantityPrecision": 3, "filters": filters,
             }
             for s in self.symbols
         ]  # fmt: skip
