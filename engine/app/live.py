@@ -20,21 +20,20 @@ import orjson
 
 from config.schema import Config
 from engine.app import recovery, report
+from engine.app.beside import Beside
 from engine.conveyor import Conveyor
 from engine.core.control import Command, Turn
 from engine.core.effects import Effect, Event, MinuteRows
-from engine.core.errors import ConfigError, InvariantError
+from engine.core.errors import InvariantError
 from engine.core.layouts import CLOCK_SEQ
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.ports import Clock, Http, Sink, Transport
 from engine.core.records import RecordBatch, RecordKind, received_ns
-from engine.io.control import Control, Query
 from engine.io.disk import OS_DISK, Disk
 from engine.io.feeds import Feeds
 from engine.io.journal_writer import JournalFull, JournalWriter
 from engine.io.latencies import Latencies
 from engine.io.probes import Garbage, StallProbe, Usage
-from engine.io.query import run_query
 from engine.io.recent import Recent
 from engine.io.sequencer import GROUP_S, Sequencer
 from engine.io.session import LOGS, SessionWriter
@@ -81,7 +80,7 @@ class App:
         self.writer: JournalWriter | None = None
         self.sequencer: Sequencer | None = None
         self._saver: StateSaver | None = None
-        self._control: Control | None = None
+        self.beside: Beside | None = None
         self._state_ns = 0
         self._disk, self._threads, self._journal_only, self._note = disk, threads, journal_only, note
         self._group_s = group_s
@@ -168,6 +167,8 @@ class App:
         await self.feeds.prepare()
         config, instruments = self.config, self.feeds.instruments()
         recovery.must_be_startable(config, instruments, self.journal_folder, self.session_folder, self._disk)
+        if self._threads and self.session_folder is not None:
+            self.beside = Beside(self, self.session_folder)
         self.writer = writer = recovery.open_journal(
             self.journal_folder, config, self.clock.now_ns(), self._disk, self._threads, self._note
         )
@@ -193,9 +194,8 @@ class App:
         if self._threads:
             Garbage.start()
             self.stalls.start()
-            if self.session_folder is not None:
-                self._control = Control(self.session_folder, self.status, self.command, self._query)
-                self._control.start()
+        if self.beside:
+            self.beside.start()
         return sequencer
 
     async def _recover(self) -> None:
@@ -247,8 +247,8 @@ class App:
         self.tell("process_stop", reason=self._reason)
         sequencer.stop()
         await running
-        if self._control:
-            await self._control.close()
+        if self.beside:
+            await self.beside.close()
         if self._saver and not self.failure:
             self._saver.save()
         assert self.writer is not None
@@ -265,6 +265,8 @@ class App:
         if self.session:
             self.session.close(complete=self._clean)
         self.latencies.close()
+        if self.beside:
+            self.beside.release()
         if self.writer:
             self.writer.release()
         if self._executor:
@@ -319,7 +321,7 @@ class App:
                 obeyed.set_result(None)
 
     async def _keep_house(self) -> None:
-        """Once in the quiet part of each minute: garbage, and every other time a state snapshot."""
+        """Once in the quiet part of each minute: garbage, the disk, and every other time a state snapshot."""
         pause_s = max(self.clock.seconds(HOUSE_S), HOUSE_S_MIN)
         minute = 0
         while True:
@@ -330,6 +332,8 @@ class App:
             minute = now_ns // NS_PER_MINUTE
             if self._threads:
                 Garbage.collect()
+            if self.beside:
+                self.beside.look()
             if self._saver and not self.failure and now_ns - self._state_ns >= STATE_EVERY_NS and self._saver.save():
                 self._state_ns = now_ns
 
@@ -338,12 +342,6 @@ class App:
     def _load(self) -> tuple[int, int, int]:
         """For the sample of the load: the worst finalisation in ms since the last, processor and memory in %."""
         return self.latencies.take_worst_finalize_ms(), *(self.usage.sample() if self._threads else (0, 0))
-
-    def _query(self, asked: Query) -> bytes:
-        """For the control socket's thread."""
-        if self.session is None:
-            raise ConfigError("this engine keeps no store, so there is nothing to query")
-        return run_query(self.session.store, asked.query, asked.rows_max, asked.timeout_s, self.origin)
 
     def _on_pressure(self, pressed: bool) -> None:
         self.feeds.pause(pressed)

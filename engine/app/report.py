@@ -46,6 +46,8 @@ def status(app: App) -> Status:
         told["journal"] = journal(app)
     if app.session is not None:
         told["store"] = store(app)
+    if app.beside is not None and (use := app.beside.disk):
+        told["disk"] = use.facts()
     if app.conveyor.state is not None:
         wanted = sorted(app.conveyor.wanted.items())
         told["universe"] = [universe(one, feeds["parked"].get(venue, [])) for venue, one in wanted]

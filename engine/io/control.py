@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 from engine.core.control import Command
 from engine.core.errors import ConfigError
 from engine.io.local_http import Answer, Limits, LocalServer, RefusedError, Request
+from engine.io.metrics import TEXT, exposition
 from engine.io.status import Status
 
 SOCKET = "control.sock"
@@ -88,6 +89,8 @@ class Control:
         route = request.method, request.path
         if route == ("GET", "/status"):
             return _json(dict(self._status()))
+        if route == ("GET", "/metrics"):
+            return Answer(exposition(self._status()), form=TEXT)
         if route == ("POST", "/command"):
             asked = _read(_ASKED, request.body)
             return _json(await self._command(Command(asked.command, asked.arguments, who)))
