@@ -86,6 +86,11 @@ def _play() -> None:
     snapshot.restore(snapshot.take(conveyor))
 
 
+def load() -> None:
+    """Take the code of every kernel into this process, which otherwise happens at its first call: inside a close."""
+    _play()
+
+
 def _play_without_frames() -> None:
     """What the story needs besides the tape's loop over records: books, rows, verdicts, state snapshots."""
     conveyor = Conveyor()

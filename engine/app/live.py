@@ -19,6 +19,7 @@ from typing import Any, Literal
 import orjson
 
 from config.schema import Config
+from engine import warm
 from engine.app import recovery, report
 from engine.app.beside import Beside
 from engine.conveyor import Conveyor
@@ -89,8 +90,8 @@ class App:
         self._executor = ThreadPoolExecutor(1, "journal") if threads else None
         self._stop, self._reason, self._clean = asyncio.Event(), "stopped", False
 
-    async def run(self, until_ns: int | None = None) -> None:
-        """From recovery to a clean end: by `stop`, or when the clock reaches until_ns.
+    async def run(self, until_ns: int | None = None, for_s: float | None = None) -> None:
+        """From recovery to a clean end: by `stop`, when the clock reaches until_ns, or for_s after the feeds began.
 
         Raises ConfigError before anything is written if it cannot start like this, JournalError if the disk ends it,
         InvariantError at its end if the conveyor had to be stopped on the way.
@@ -101,6 +102,8 @@ class App:
             try:
                 self.feeds.start(self.conveyor.wanted if self.conveyor.state is not None else None)
                 self.state = "running"
+                if for_s is not None:
+                    until_ns = self.clock.now_ns() + round(for_s * NS_PER_S)
                 await self._until(running, until_ns)
             finally:
                 await self._end(sequencer, running)
@@ -172,6 +175,8 @@ class App:
         self.writer = writer = recovery.open_journal(
             self.journal_folder, config, self.clock.now_ns(), self._disk, self._threads, self._note
         )
+        if self._threads and not self._journal_only:
+            warm.load()
         newest_ns = recovery.newest_ns(self.journal_folder, self.clock.now_ns(), self._disk)
         await self._recover()
         recovery.must_go_together(self.conveyor, config.core, instruments, self.journal_folder)

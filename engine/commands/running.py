@@ -175,7 +175,6 @@ async def _live(config: Config, session: Path, span_s: float | None, sinks: list
     import random
 
     from engine.app import App
-    from engine.core.minutes import NS_PER_S
     from engine.io.clock import open_clock
     from engine.io.feeds.http import AiohttpHttp
     from engine.io.feeds.sockets import Sockets
@@ -198,7 +197,7 @@ async def _live(config: Config, session: Path, span_s: float | None, sinks: list
         )  # fmt: skip
         apps.append(app)
         _obey_signals(app)
-        await app.run(None if span_s is None else clock.now_ns() + round(span_s * NS_PER_S))
+        await app.run(for_s=span_s)
         return app
     finally:
         if keeping:
