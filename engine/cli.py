@@ -7,6 +7,7 @@ import click
 from engine.commands import (
     bench,
     chaos,
+    checking,
     config,
     data,
     demo,
@@ -28,6 +29,8 @@ VERBS: tuple[click.Command, ...] = (
     running.record,
     operating.status,
     operating.ctl,
+    checking.checklist,
+    checking.doctor,
     replay.replay,
     data.verify,
     data.diff,

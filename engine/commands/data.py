@@ -39,7 +39,7 @@ def sql(arguments: tuple[str, ...], rows: int, timeout: float, as_json: bool) ->
     if len(arguments) > 2:
         raise click.UsageError("give the query as one word, in quotes")
     query, session = arguments[-1], Path(arguments[0]) if len(arguments) == 2 else None
-    result, origin = _queried(session, query, rows, timeout)
+    result, origin = queried(session, query, rows, timeout)
     if as_json:
         names = _unique(result.column_names)
         lines = [dict(zip(names, row, strict=True)) for row in plain_rows(result, json=True)]
@@ -48,7 +48,7 @@ def sql(arguments: tuple[str, ...], rows: int, timeout: float, as_json: bool) ->
         terminal.table(result.column_names, plain_rows(result), title=_title(origin))
 
 
-def _queried(session: Path | None, query: str, rows_max: int, timeout_s: float) -> tuple[pa.Table, str]:
+def queried(session: Path | None, query: str, rows_max: int = 10_000, timeout_s: float = 10.0) -> tuple[pa.Table, str]:
     """Result and origin of a query: from the engine that has the session open, else from its folder."""
     from engine.io.control_client import NoAnswerError, NotRunningError, engine_in
     from engine.io.session_reader import SessionReader

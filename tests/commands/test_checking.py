@@ -1,0 +1,256 @@
+"""`conveyor checklist first-hour` from a running engine and from a folder, and `conveyor doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import time
+import tomllib
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from config.schema import Config, Venue, Venues
+from engine.cli import cli
+from engine.core.errors import FeedError
+from engine.io.checklist import QUERY, Evidence, first_hour
+from engine.io.doctor import LIBRARIES, _offset, of_the_network
+from engine.io.query import run_query
+from engine.io.session import SessionWriter
+from engine.io.status import quantiles
+from tests.engines import serving
+from tests.io.hand_minutes import some_minutes
+
+
+def conveyor(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], env={"COLUMNS": "100"})
+
+
+def row(symbol: str, **figures: Any) -> dict[str, Any]:
+    return {
+        "venue": "v",
+        "symbol": symbol,
+        "rows": 60,
+        "ok": 60,
+        "quiet": 1,
+        "quiet_without_mid": 0,
+        "book_ms": 40,
+    } | figures
+
+
+def evidence(
+    *rows: dict[str, Any], finalize: tuple[float, ...] = (12.0,), lag: tuple[float, ...] = (11.0,)
+) -> Evidence:
+    return Evidence(list(rows), quantiles(list(finalize)), quantiles([1500.0]), quantiles(list(lag)))
+
+
+def verdicts(found: Evidence) -> list[str]:
+    """Of the boxes that can be judged today."""
+    return [box.verdict for box in first_hour(found) if "not built yet" not in box.measured]
+
+
+WELL = row("BTC"), row("ETH"), row("SOL")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (evidence(*WELL), ["pass"] * 6),
+        (evidence(*WELL[:2]), ["fail", *["pass"] * 5]),
+        (evidence(*WELL, finalize=(300.1,)), ["pass", "fail", *["pass"] * 4]),
+        (evidence(*WELL, finalize=()), ["pass", "unknown", *["pass"] * 4]),
+        (evidence(row("A", ok=51), *WELL[1:]), ["pass", "pass", "pass", *["pass"] * 3]),  # 171 of 180: 95 %
+        (evidence(row("A", ok=50), *WELL[1:]), ["pass", "pass", "fail", *["pass"] * 3]),
+        (evidence(*(row(name, rows=9, ok=0) for name in "ABC")), ["pass", "pass", "unknown", *["pass"] * 3]),
+        (evidence(row("A", quiet_without_mid=1), *WELL[1:]), ["pass"] * 3 + ["fail"] + ["pass"] * 2),
+        (evidence(*(row(name, quiet=0) for name in "ABC")), ["pass"] * 3 + ["unknown"] + ["pass"] * 2),
+        (evidence(*WELL, lag=(300.0,)), ["pass"] * 4 + ["fail", "pass"]),
+        (evidence(row("A", book_ms=1000), *WELL[1:]), ["pass"] * 5 + ["fail"]),
+        (evidence(*WELL, row("THIN", book_ms=9000)), ["pass"] * 6),
+        (evidence(*(row(name, book_ms=None) for name in "ABC")), ["pass"] * 5 + ["unknown"]),
+        (evidence(), ["fail", "pass", "unknown", "unknown", "pass", "unknown"]),
+    ],
+)  # fmt: skip
+def test_the_bounds_of_the_guide(found: Evidence, expected: list[str]):
+    assert verdicts(found) == expected
+
+
+def test_every_box_of_the_guide_is_there_and_what_is_not_built_is_unknown():
+    boxes = first_hour(evidence(*WELL))
+
+    assert [sum(box.when == when for box in boxes) for when in ("0-10", "10-20", "20-40", "40-60")] == [5, 4, 4, 5]
+    assert {box.verdict for box in boxes if "not built yet" in box.measured} == {"unknown"}
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """A finished session of 40 minutes, 3 symbols, and the latencies it left."""
+    folder = tmp_path / "session"
+    minutes = some_minutes(40)
+    with SessionWriter(folder, origin="simulated") as writer:
+        writer.perform(minutes)
+    lines = [
+        {"venue": "v", "exchange_ts": 60_000 * n, "link": n, "rows": 3, "close_to_row_ms": 1500.0 + n,
+         "bar_finalize_ms": 400.0 if n > 70 else 20.0, "ingest_lag_ms": 12.0}
+        for n in range(80)
+    ]  # fmt: skip
+    text = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    (folder / "logs" / "minutes.jsonl").write_bytes(text + b'{"torn')
+    return folder
+
+
+def test_a_session_that_has_ended_is_judged_by_what_it_left(session: Path):
+    shown = conveyor("checklist", "first-hour", session)
+    answer = json.loads(conveyor("checklist", "first-hour", session, "--json").stdout)
+
+    (rows,) = (box for box in answer["boxes"] if "close decision" in box["box"])
+    assert rows["verdict"] == "pass"  # the slow minutes came after the first hour
+    assert rows["measured"].startswith("p95 20.0 ms of 60 minutes")
+    assert shown.exit_code == (6 if answer["fail"] else 0)
+    assert shown.stdout.count("\n") >= len(answer["boxes"]) == 18
+    assert "[ ]  20-40 min  DSI gives evidence: DSI is not built yet" in shown.stdout
+
+
+def test_a_running_engine_is_asked_over_its_socket(session: Path):
+    from engine.io.store import Store
+
+    store = Store(session / "store.duckdb")
+    try:
+        with serving(
+            session, query=lambda asked: run_query(store, asked.query, asked.rows_max, asked.timeout_s, "live")
+        ):
+            answer = json.loads(conveyor("checklist", "first-hour", session, "--json").stdout)
+    finally:
+        store.close()
+
+    (lag,) = (box for box in answer["boxes"] if "ingest" in box["box"])
+    assert lag == {
+        "when": "10-20", "box": "ingest lag p95 is below 300 ms", "verdict": "pass",
+        "measured": "p95 14.0 ms of 3 minutes",
+    }  # fmt: skip
+    assert answer["pass"] + answer["fail"] + answer["unknown"] == 18
+
+
+def test_without_a_session_an_engine_must_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert conveyor("checklist", "first-hour").exit_code == 3
+    assert conveyor("checklist", "first-hour", tmp_path).exit_code == 2  # a folder, but no session
+
+
+def test_the_query_is_one_that_an_engine_answers(tmp_path: Path):
+    from engine.io.store import Store
+
+    store = Store(tmp_path / "store.duckdb")
+    try:
+        assert run_query(store, QUERY, 10, 5.0, "live")
+    finally:
+        store.close()
+
+
+# doctor ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_machine_is_looked_at_without_a_network(tmp_path: Path):
+    answer = json.loads(conveyor("doctor", "--out", tmp_path / "sessions", "--json").stdout)
+
+    assert [one["what"] for one in answer["findings"]] == [
+        "Python", "libraries", "processor", "memory", "file handles", "disk", "sync", "clock", "venues", "kernels"
+    ]  # fmt: skip
+    assert {one["verdict"] for one in answer["findings"]} <= {"ok", "warn", "fail"}
+    assert not (tmp_path / "sessions").exists()  # it only looks
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_nearly_full_is_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(100 << 30, 0, 1 << 29))  # type: ignore[attr-defined]
+
+    found = conveyor("doctor", "--out", tmp_path)
+
+    assert found.exit_code == 1
+    assert "[!]  disk" in found.stdout
+    assert "0.5 GiB free of 100.0" in found.stdout
+    assert "disk" in found.stderr
+
+
+def test_the_libraries_are_those_of_the_project():
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["dependencies"]
+
+    assert [re.match(r"[a-z-]+", line)[0] for line in declared] == list(LIBRARIES)  # type: ignore[index]
+
+
+def test_a_setting_that_is_wrong_ends_it_with_2():
+    assert conveyor("doctor", "--set", "retention.journal_gib_max=-1").exit_code == 2
+
+
+class FakeHttp:
+    """Answers with a status and a Date, or not at all."""
+
+    def __init__(self, status: int = 200, date_s: float | None = None) -> None:
+        self.status, self.date_s, self.urls = status, date_s, list[str]()
+
+    async def request(self, method: str, url: str, body: bytes | None, timeout_s: float) -> Any:
+        self.urls.append(url)
+        if not self.status:
+            raise FeedError(f"{method} {url}: no answer within {timeout_s:g} s")
+        date = formatdate(time.time() if self.date_s is None else self.date_s, usegmt=True)
+        return self.status, {"date": date}, b"{}"
+
+
+class FakeTransport:
+    def __init__(self, error: str = "") -> None:
+        self.error, self.closed = error, 0
+
+    async def connect(self, url: str, receiver: Any, timeout_s: float) -> Any:
+        if self.error:
+            raise FeedError(self.error)
+        return self
+
+    def close(self, reason: str) -> None:
+        self.closed += 1
+
+
+def asked(http: FakeHttp, transport: FakeTransport, **venues: Any) -> list[tuple[str, str]]:
+    config = Config(venues=Venues(**venues))
+    return [(one.what, one.verdict) for one in asyncio.run(of_the_network(config, http, transport))]  # type: ignore[arg-type]
+
+
+def test_every_enabled_venue_is_asked_where_the_settings_say():
+    http, transport = FakeHttp(), FakeTransport()
+    venue = Venue(enabled=True, symbols=("BTC",), rest_url="http://127.0.0.1:9", ws_url="ws://127.0.0.1:9/ws")
+
+    assert asked(http, transport, hyperliquid=venue) == [
+        ("hyperliquid REST", "ok"), ("clock of hyperliquid", "ok"), ("hyperliquid WebSocket", "ok")
+    ]  # fmt: skip
+    assert http.urls == ["http://127.0.0.1:9/info"]
+    assert transport.closed == 1
+
+
+def test_without_an_enabled_venue_all_are_asked():
+    assert len(asked(FakeHttp(), FakeTransport())) == 9
+
+
+@pytest.mark.parametrize(
+    ("http", "transport", "verdicts"),
+    [
+        (FakeHttp(0), FakeTransport(), ["fail", "ok"]),
+        (FakeHttp(451), FakeTransport("refused"), ["fail", "fail"]),
+        (FakeHttp(date_s=1e9), FakeTransport(), ["ok", "fail", "ok"]),
+    ],
+)
+def test_what_is_wrong_with_a_venue_is_told(http: FakeHttp, transport: FakeTransport, verdicts: list[str]):
+    assert [verdict for _, verdict in asked(http, transport, binance_usdm=Venue(enabled=True))] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "verdict"),
+    [(0.0, "ok"), (0.9, "ok"), (-0.4, "ok"), (1.6, "warn"), (-1.0, "warn"), (60, "fail"), (-60, "fail")],
+)
+def test_a_date_of_whole_seconds_tells_a_clock_within_its_own_width(ahead_s: float, verdict: str):
+    """The venue's second began at 1000; the host asked so many seconds after that, and the answer took none."""
+    assert _offset("v", formatdate(1000.0, usegmt=True), 1000.0 + ahead_s, 0.0).verdict == verdict
