@@ -71,6 +71,10 @@ class _Binance(Protocol):
     def wrap(self, name: bytes, text: bytes) -> bytes:
         return name + text + b"}" if name else text
 
+    def huge(self, session: Session, nbytes: int) -> bytes:
+        text = b'{"e":"notification","msg":"%b"}' % (b"x" * nbytes)
+        return text if session.raw else b'{"stream":"notification","data":%b}' % text
+
     def candle(self, symbol: int, candle: Candle, final: bool) -> bytes:
         return self.candles[symbol].frame(candle, self.now_ms, final)
 

@@ -68,7 +68,7 @@ class BinanceRest:
             raise bad(-1000, f"Request method '{method}' is not supported.", 405)
         weight, answer = self.answers[name]
         used = gate.request(self.exchange.now_ns, weight(query))
-        delay_s = self.exchange.request_fault(name, query.get("symbol", "*"))
+        delay_s = self.exchange.faults.request(name, query.get("symbol", "*"))
         return Reply(200, {**JSON, "x-mbx-used-weight-1m": str(used)}, answer(query), delay_s)
 
     # Weights
@@ -99,7 +99,7 @@ class BinanceRest:
 
     def depth(self, query: Query) -> bytes:
         place, limit = self._place(query), _limit(query, 100 if self.spot else 500, 5000 if self.spot else 1000)
-        ladder = self.exchange.ladder(place)
+        ladder = self.exchange.faults.ladder(place)
         bids, asks = ladder.sides(limit)
         if self.spot:
             return b'{"lastUpdateId":%d,"bids":[%b],"asks":[%b]}' % (ladder.last, sides(bids), sides(asks))

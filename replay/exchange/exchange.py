@@ -9,15 +9,17 @@ from functools import partial
 
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from replay.exchange.book import Ladder
+from replay.exchange.faults import Faults
 from replay.exchange.limits import RULES, Gate, RefusedError, Rules
-from replay.exchange.plan import CALM, Disconnect, Plan
+from replay.exchange.plan import CALM, Plan
 from replay.exchange.protocols import PROTOCOLS, Protocol
 from replay.exchange.session import Key, Peer, Session
 from replay.exchange.source import Book, Diff, Sent, Source
-from replay.exchange.truth import Hit, Truth
+from replay.exchange.truth import Truth
 
 CANDLE_EVERY_NS = NS_PER_S
 CANDLE_LATE_NS = 60 * NS_PER_MS  # behind the full second, so that every trade of a minute has been sent at its close
+FINALS_MAX = 3  # candles that end at once when the venue's clock is set forward
 HOUSEKEEPING_NS = NS_PER_S
 
 
@@ -47,33 +49,21 @@ class Exchange:
         self.sessions: dict[int, Session] = {}
         self.listeners: dict[Key, dict[Session, bytes]] = {}
         self.gates: dict[str, Gate] = {}
-        self.now_ns = source.start_ns
+        self.now_ns, self.first_minute_ns = source.start_ns, source.first_minute_ns
         self.keep_minutes = keep_minutes
         self.protocol: Protocol = PROTOCOLS[self.venue](self)
         self._minutes = source.minutes()
         self._ready: list[Sent] = []
         self._place = 0
         self._over = False
+        self._minute = source.start_ns // NS_PER_MINUTE  # the newest candles that were printed
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []
         self._entries = self._connects = 0
         first_s = (source.start_ns - CANDLE_LATE_NS) // CANDLE_EVERY_NS + 1
         self.at(first_s * CANDLE_EVERY_NS + CANDLE_LATE_NS, self._candles)
         self.at(source.start_ns + HOUSEKEEPING_NS, self._keep_house)
-        self.plan = plan
-        self.first_minute_ns = source.first_minute_ns
-        for place, fault in enumerate(plan.fault):
-            if isinstance(fault, Disconnect):
-                self.at(fault.begin_ns(self.first_minute_ns), partial(self._disconnect, place, fault))
+        self.faults = Faults(self, plan)
         self.advance(source.start_ns)
-
-    def _disconnect(self, place: int, fault: Disconnect) -> None:
-        for session in list(self.sessions.values()):
-            if fault.connection in (None, session.number):
-                self.truth.hits.append(Hit(self.now_ns, place, fault.kind, fault.how, session.number))
-                if fault.how == "close":
-                    session.end(fault.code, "going away")
-                else:
-                    session.cut()
 
     # Time
 
@@ -115,7 +105,15 @@ class Exchange:
     # What the venue does
 
     def happen(self, sent: Sent) -> None:
-        """Something happens on the venue: it becomes truth, and whoever listens is told."""
+        """Something happens on the venue."""
+        if self.faults.busy:
+            for one in self.faults.happens(sent):
+                self._tell(one)
+        else:
+            self._tell(sent)
+
+    def _tell(self, sent: Sent) -> None:
+        """It becomes truth, and whoever listens is told."""
         facts = sent.facts
         record = self.truth.records[sent.symbol]
         if sent.channel == "trade":
@@ -131,41 +129,56 @@ class Exchange:
             self.ladders[sent.symbol].begin(facts)
         else:
             self.latest[sent.channel, sent.symbol] = sent
-        listeners = self.listeners.get((sent.channel, sent.symbol))
-        if listeners:
-            text = self.text(sent)
-            for session, name in list(listeners.items()):
-                self.deliver(session, self.protocol.wrap(name, text), sent)
+        if self.listeners.get((sent.channel, sent.symbol)):
+            self._publish(sent, self.text(sent))
+
+    def _publish(self, sent: Sent, text: bytes) -> None:
+        """A frame to all that listen."""
+        self.faults.serial += 1
+        for session, name in list(self.listeners[sent.channel, sent.symbol].items()):
+            if session.mute:
+                continue
+            payload = self.protocol.wrap(name, text)
+            if self.faults.frames:
+                self.faults.frame(session, payload, sent)
+            else:
+                self.emit(session, payload)
+
+    def emit(self, session: Session, payload: bytes) -> None:
+        """A message on one connection's line."""
+        if self.faults.slow or session.out_ns > self.now_ns:
+            self.later(session, partial(session.peer.frame, payload), len(payload))
+        else:
+            session.peer.frame(payload)
+
+    def later(self, session: Session, action: Callable[[], None], nbytes: int) -> None:
+        """Something on one connection's line: nothing overtakes what is on its way already."""
+        session.out_ns = max(session.out_ns, self.faults.line(session, nbytes))
+        if session.out_ns > self.now_ns:
+            self.at(session.out_ns, lambda: None if session.over or session.mute else action())
+        else:
+            action()
 
     def text(self, sent: Sent) -> bytes:
         if not sent.text:
             sent.text = self.source.text(sent)
         return sent.text
 
-    def deliver(self, session: Session, payload: bytes, sent: Sent) -> None:
-        """A frame of a stream on its way to one connection."""
-        if not session.mute:
-            session.peer.frame(payload)
-
-    def later(self, session: Session, action: Callable[[], None], nbytes: int) -> None:
-        """An answer on its way to one connection."""
-        if not session.mute:
-            action()
-
     def _candles(self) -> None:
-        """Print candles that have changed; behind a full minute the final ones."""
-        boundary_ns = self.now_ns - CANDLE_LATE_NS
+        """Print candles that have changed; once a minute of the venue's clock is over, its final ones."""
         self.at(self.now_ns + CANDLE_EVERY_NS, self._candles)
-        minute, final = boundary_ns // NS_PER_MINUTE, boundary_ns % NS_PER_MINUTE == 0
+        told_ns = self.venue_ns() - CANDLE_LATE_NS
+        minute = told_ns // NS_PER_MINUTE
+        before, self._minute = self._minute, minute
         for symbol, record in enumerate(self.truth.records):
-            if record.close == 0:
+            if record.close == 0 or not self.traded(symbol):
                 continue
-            if final:
-                self._candle(symbol, minute - 1, True)
+            for over in range(max(before, minute - FINALS_MAX), minute):
+                self._candle(symbol, over, True)
             self._candle(symbol, minute, False)
-        if final and self.keep_minutes:
+        if minute > before and self.keep_minutes:
             for record in self.truth.records:
-                record.forget((boundary_ns - self.keep_minutes * NS_PER_MINUTE) // NS_PER_MS)
+                record.forget((minute - self.keep_minutes) * NS_PER_MINUTE // NS_PER_MS)
 
     def _candle(self, symbol: int, minute: int, final: bool) -> None:
         candle = self.truth.records[symbol].candle(minute)
@@ -174,21 +187,21 @@ class Exchange:
             channel = self.protocol.candle_channel
             if self.listeners.get((channel, symbol)):
                 text = self.protocol.candle(symbol, candle, final)
-                sent = Sent(self.now_ns, channel, symbol, candle, text)
-                for session, name in list(self.listeners[channel, symbol].items()):
-                    self.deliver(session, self.protocol.wrap(name, text), sent)
+                self._publish(Sent(self.now_ns, channel, symbol, candle), text)
 
     def _keep_house(self) -> None:
         """Close what is too old or has been silent too long, ping the rest."""
         self.at(self.now_ns + HOUSEKEEPING_NS, self._keep_house)
         rules = self.rules
         for session in list(self.sessions.values()):
+            if session.mute:
+                continue
             age_ns = self.now_ns - session.opened_ns
             if rules.lifetime_s and age_ns >= rules.lifetime_s * NS_PER_S:
                 session.end(1001, "lifetime of a connection is over")
             elif rules.idle_s and session.idle(self.now_ns, rules.idle_s):
                 session.end(1000, "Inactive")
-            elif rules.ping_every_s and not session.mute:
+            elif rules.ping_every_s:
                 if self.now_ns - session.ponged_ns >= (rules.ping_every_s + rules.pong_s) * NS_PER_S:
                     session.end(1008, "Pong timeout")
                 elif age_ns // NS_PER_S % int(rules.ping_every_s) == 0 and age_ns >= NS_PER_S:
@@ -199,9 +212,11 @@ class Exchange:
     def connect(self, target: str, peer: Peer, now_ns: int, address: str = "client") -> Session:
         """A handshake for a path with its query. Raises RefusedError."""
         self.advance(now_ns)
+        dead = self.faults.connect(self._connects)
         self.gate(address).connect(now_ns)
         session = Session(self, self._connects, peer, now_ns)
         streams = self.protocol.open(session, target)
+        session.mute = dead
         self._connects += 1
         self.sessions[session.number] = session
         self.protocol.greet(session, streams)
@@ -219,19 +234,11 @@ class Exchange:
 
     def venue_ns(self) -> int:
         """The venue's own clock."""
-        return self.now_ns
+        return self.now_ns + self.faults.clock_ns
 
     def traded(self, symbol: int) -> bool:
         """Whether the symbol is listed now."""
-        return True
-
-    def ladder(self, symbol: int) -> Ladder:
-        """The book that a request is answered with."""
-        return self.ladders[symbol]
-
-    def request_fault(self, name: str, symbol: str) -> float:
-        """Seconds by which the answer is late. Raises RefusedError."""
-        return 0.0
+        return symbol not in self.faults.delisted
 
     def gate(self, address: str) -> Gate:
         gate = self.gates.get(address)
@@ -241,6 +248,7 @@ class Exchange:
 
     def subscribe(self, session: Session, key: Key, name: bytes) -> None:
         session.streams[key] = name
+        session.since[key] = self.now_ns
         self.listeners.setdefault(key, {})[session] = name
 
     def unsubscribe(self, session: Session, key: Key) -> None:

@@ -41,6 +41,9 @@ class Hyperliquid(Protocol):
     def shut_down(self, session: Session) -> None:
         """The venue closes without a word."""
 
+    def huge(self, session: Session, nbytes: int) -> bytes:
+        return b'{"channel":"notification","data":"%b"}' % (b"x" * nbytes)
+
     # Messages
 
     def receive(self, session: Session, payload: bytes) -> None:
@@ -160,7 +163,7 @@ class Hyperliquid(Protocol):
         gate.request(self.exchange.now_ns, LIGHT if kind in ("l2Book", "allMids") else HEAVY)
         inner = asked.get("req", asked)
         symbol = inner.get("coin", "*") if type(inner) is dict else "*"
-        delay_s = self.exchange.request_fault(kind, symbol if type(symbol) is str else "*")
+        delay_s = self.exchange.faults.request(kind, symbol if type(symbol) is str else "*")
         return Reply(200, JSON, orjson.dumps(INFO[kind](self, asked)), delay_s)
 
     def _place(self, coin: Any) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -15,56 +15,74 @@ FOREVER_S = 1e7  # a fault without an end
 
 
 class Fault(BaseModel):
-    """When a fault begins, how long it lasts, whom it hits.
-
-    at or at_s: offset of its begin from the first full minute, "HH:MM:SS" or seconds. symbols, channels: as the venue
-    writes them; empty: all. connection: number in the order of connecting, from 0; none: all. probability: that a frame
-    is hit.
-    """
+    """When a fault begins. at or at_s: offset from the first full minute, "HH:MM:SS" or seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     at: str = Field("", pattern=r"^$|^\d{2}:[0-5]\d:[0-5]\d(\.\d{1,9})?$")
-    at_s: float = Field(0.0, ge=-8, le=FOREVER_S)
-    for_s: float = Field(FOREVER_S, gt=0, le=FOREVER_S)
-    symbols: list[str] = []
-    channels: list[str] = []
-    connection: int | None = Field(None, ge=0)
+    at_s: float = Field(0.0, ge=-4, le=FOREVER_S)
 
     @model_validator(mode="after")
-    def _one_begin(self) -> Fault:
+    def _one_begin(self) -> Self:
         if self.at and self.at_s:
             raise ValueError("give at or at_s, not both")
         return self
 
     @property
-    def begin_s(self) -> float:
+    def begin_ns(self) -> int:
+        """From the first full minute."""
         if not self.at:
-            return self.at_s
+            return round(self.at_s * NS_PER_S)
         hours, minutes, seconds = self.at.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-    def begin_ns(self, first_minute_ns: int) -> int:
-        return first_minute_ns + round(self.begin_s * NS_PER_S)
-
-    def end_ns(self, first_minute_ns: int) -> int:
-        return self.begin_ns(first_minute_ns) + round(self.for_s * NS_PER_S)
+        return (int(hours) * 3600 + int(minutes) * 60) * NS_PER_S + round(float(seconds) * NS_PER_S)
 
 
-class FrameFault(Fault):
+class Lasting(Fault):
+    """for_s: how long it lasts."""
+
+    for_s: float = Field(30.0, gt=0, le=FOREVER_S)
+
+    @property
+    def end_ns(self) -> int:
+        return self.begin_ns + round(self.for_s * NS_PER_S)
+
+
+class OnConnections(Lasting):
+    """connection: its number in the order of connecting, from 0; none: all."""
+
+    connection: int | None = Field(None, ge=0)
+
+
+class OnStreams(OnConnections):
+    """symbols, channels: as the venue writes them, without the speed of a channel; empty: all."""
+
+    symbols: list[str] = []
+    channels: list[str] = []
+
+
+class OnFrames(OnStreams):
+    """probability: that a frame is hit."""
+
     for_s: float = Field(10.0, gt=0, le=FOREVER_S)
     probability: float = Field(1.0, gt=0, le=1)
+
+
+class OnRequests(Lasting):
+    """requests: their names, such as depth or candleSnapshot; empty: all."""
+
+    requests: list[str] = []
 
 
 class Disconnect(Fault):
     """The connections are ended: `close` with a close frame, `reset` without a word."""
 
     kind: Literal["disconnect"]
+    connection: int | None = Field(None, ge=0)
     how: Literal["close", "reset"] = "close"
     code: int = Field(1001, ge=1000, le=4999)
 
 
-class HalfOpen(Fault):
+class HalfOpen(OnConnections):
     """The connections stay open and dead: nothing is sent, nothing heard, no ping answered, until the client ends them.
 
     accepts: connections made while it lasts are dead as well.
@@ -75,34 +93,31 @@ class HalfOpen(Fault):
     accepts: bool = False
 
 
-class SilentStream(Fault):
+class SilentStream(OnStreams):
     """Streams send nothing on a connection that is otherwise alive. heals: a new subscription speaks again."""
 
     kind: Literal["silent_stream"]
-    for_s: float = Field(30.0, gt=0, le=FOREVER_S)
     heals: bool = False
 
 
-class Refuse(Fault):
+class Refuse(Lasting):
     """Nobody may connect: `connect` as if nobody listened, `handshake` with a status (429 with Retry-After)."""
 
     kind: Literal["refuse"]
-    for_s: float = Field(30.0, gt=0, le=FOREVER_S)
     how: Literal["connect", "handshake"] = "connect"
     status: int = Field(503, ge=400, le=599)
     retry_after_s: int = Field(5, ge=1, le=86_400)
 
 
-class Slow(Fault):
+class Slow(OnConnections):
     """A thin line: everything waits for what was sent before it."""
 
     kind: Literal["slow"]
-    for_s: float = Field(30.0, gt=0, le=FOREVER_S)
     latency_ms: float = Field(0.0, ge=0, le=60_000)
     bytes_per_s: int = Field(0, ge=0)
 
 
-class Duplicate(FrameFault):
+class Duplicate(OnFrames):
     """Frames come again, `times` more, each `delay_ms` behind the one before."""
 
     kind: Literal["duplicate"]
@@ -110,7 +125,7 @@ class Duplicate(FrameFault):
     delay_ms: float = Field(0.0, ge=0, le=600_000)
 
 
-class Reorder(FrameFault):
+class Reorder(OnFrames):
     """Some frames come behind later ones, by at most `delay_ms`."""
 
     kind: Literal["reorder"]
@@ -118,20 +133,20 @@ class Reorder(FrameFault):
     delay_ms: float = Field(100.0, gt=0, le=60_000)
 
 
-class Delay(FrameFault):
+class Delay(OnFrames):
     """Frames come late, in their order, while others do not."""
 
     kind: Literal["delay"]
     delay_ms: float = Field(2_000.0, gt=0, le=600_000)
 
 
-class Drop(FrameFault):
+class Drop(OnFrames):
     """Frames never come."""
 
     kind: Literal["drop"]
 
 
-class Corrupt(FrameFault):
+class Corrupt(OnFrames):
     """Frames are spoiled: `bytes` other bytes, `utf8` no UTF-8, `cut` JSON without its end, `nested` very deep."""
 
     kind: Literal["corrupt"]
@@ -143,10 +158,11 @@ class Huge(Fault):
     """One message of `mib` MiB."""
 
     kind: Literal["huge"]
+    connection: int | None = Field(None, ge=0)
     mib: float = Field(16.0, gt=0, le=64)
 
 
-class SchemaDrift(FrameFault):
+class SchemaDrift(OnFrames):
     """A field is renamed, removed, added or retyped. field: as in the frame; empty: the one that tells a price."""
 
     kind: Literal["schema_drift"]
@@ -154,7 +170,7 @@ class SchemaDrift(FrameFault):
     field: str = ""
 
 
-class WrongSequence(FrameFault):
+class WrongSequence(OnFrames):
     """Depth updates do not follow: `ids` are wrong, or one is `missing`."""
 
     kind: Literal["wrong_sequence"]
@@ -162,13 +178,13 @@ class WrongSequence(FrameFault):
     probability: float = Field(0.1, gt=0, le=1)
 
 
-class CrossedBook(FrameFault):
+class CrossedBook(OnFrames):
     """Bids stand above asks."""
 
     kind: Literal["crossed_book"]
 
 
-class AbsurdPrice(FrameFault):
+class AbsurdPrice(OnFrames):
     """Prices are no prices, or ten times what they were."""
 
     kind: Literal["absurd_price"]
@@ -176,7 +192,7 @@ class AbsurdPrice(FrameFault):
     probability: float = Field(0.2, gt=0, le=1)
 
 
-class ClockOffset(Fault):
+class ClockOffset(Lasting):
     """The venue's own clock is wrong for a while: everything it tells of time is, and its minutes are."""
 
     kind: Literal["clock_offset"]
@@ -191,22 +207,28 @@ class ClockStep(Fault):
     offset_ms: int = Field(ge=-3_600_000, le=3_600_000)
 
 
-class Burst(Fault):
-    """`times` the traffic: trades are followed by as many new ones less one, other frames are said again."""
+class Burst(Lasting):
+    """`times` the traffic: a trade is followed by `times` - 1 new ones like it, a best bid and ask is said again.
+
+    channels: of trades, of best quotes, or empty for both.
+    """
 
     kind: Literal["burst"]
     for_s: float = Field(10.0, gt=0, le=FOREVER_S)
+    symbols: list[str] = []
+    channels: list[str] = []
     times: int = Field(10, ge=2, le=1000)
 
 
-class Delist(Fault):
+class Delist(Lasting):
     """Symbols are traded no more: their streams end, to subscribe and to ask for them is an error."""
 
     kind: Literal["delist"]
+    for_s: float = Field(FOREVER_S, gt=0, le=FOREVER_S)
     symbols: list[str] = Field(min_length=1)
 
 
-class Maintenance(Fault):
+class Maintenance(Lasting):
     """The venue closes all connections and answers nobody. notice_s: spot tells it before."""
 
     kind: Literal["maintenance"]
@@ -214,36 +236,30 @@ class Maintenance(Fault):
     notice_s: float = Field(0.0, ge=0, le=600)
 
 
-class SnapshotRace(Fault):
-    """A book that is asked for is older than the updates: `old` as at the begin of the fault, `late` on its way."""
+class SnapshotRace(Lasting):
+    """A book that is asked for is older than the updates: `old` as it was at the begin, `late` by its way."""
 
     kind: Literal["snapshot_race"]
     for_s: float = Field(10.0, gt=0, le=FOREVER_S)
+    symbols: list[str] = []
     how: Literal["old", "late"] = "old"
     delay_ms: float = Field(2_000.0, gt=0, le=60_000)
 
 
-class RestFault(Fault):
-    """requests: their names, such as depth or candleSnapshot; empty: all."""
-
-    for_s: float = Field(30.0, gt=0, le=FOREVER_S)
-    requests: list[str] = []
-
-
-class RestDown(RestFault):
+class RestDown(OnRequests):
     """No request is answered."""
 
     kind: Literal["rest_down"]
 
 
-class RestSlow(RestFault):
+class RestSlow(OnRequests):
     """Answers come late."""
 
     kind: Literal["rest_slow"]
     delay_ms: float = Field(3_000.0, gt=0, le=600_000)
 
 
-class Rest429(RestFault):
+class Rest429(OnRequests):
     """Requests are refused for being too many."""
 
     kind: Literal["rest_429"]

@@ -57,6 +57,10 @@ class Protocol(ABC):
         """Answer a request. Raises RefusedError."""
 
     @abstractmethod
+    def huge(self, session: Session, nbytes: int) -> bytes:
+        """A valid message of no meaning and of that size."""
+
+    @abstractmethod
     def shut_down(self, session: Session) -> None:
         """Say that the connection will be closed soon, where the venue does so."""
 

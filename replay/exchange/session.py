@@ -34,19 +34,20 @@ class Peer(Protocol):
 class Session:
     """What a front calls when its client does something, and what the exchange knows of it.
 
-    number: from 0, in order of connecting. streams: what it is subscribed to, and what its frames are wrapped in.
-    mute: half open; nothing is sent and nothing is heard, for good. opened_ns, heard_ns (its last text), ponged_ns:
-    venue time.
+    number: from 0, in order of connecting. streams: what it is subscribed to, and what its frames are wrapped in;
+    since: when. mute: half open; nothing is sent and nothing is heard, for good, not even an end. opened_ns, heard_ns
+    (its last text), ponged_ns: venue time.
     """
 
     def __init__(self, exchange: Exchange, number: int, peer: Peer, now_ns: int) -> None:
         self.exchange, self.number, self.peer = exchange, number, peer
         self.opened_ns = self.heard_ns = self.ponged_ns = now_ns
         self.streams: dict[Key, bytes] = {}
+        self.since: dict[Key, int] = {}
         self.mute = self.over = False
         self.raw = False  # frames without the name of their stream
         self.messages = Window(exchange.rules.messages_s)
-        self.free_ns = 0  # when a slow line has sent all it was given
+        self.free_ns = self.out_ns = 0  # when a slow line has taken in, and given out, all it was given
 
     def receive(self, payload: bytes, now_ns: int) -> None:
         """A text message of the client."""
@@ -82,12 +83,14 @@ class Session:
         """The venue closes."""
         if not self.over:
             self.exchange.forget(self)
-            self.peer.close(code, reason)
+            if not self.mute:
+                self.peer.close(code, reason)
 
     def cut(self) -> None:
         if not self.over:
             self.exchange.forget(self)
-            self.peer.abort()
+            if not self.mute:
+                self.peer.abort()
 
     def idle(self, now_ns: int, span_s: float) -> bool:
         return now_ns - self.heard_ns >= span_s * NS_PER_S

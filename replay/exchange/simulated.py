@@ -73,6 +73,10 @@ class SimulatedHyperliquid:
         one: Sending = sent.facts
         return self.printer.frame(one.rows, one.place, one.levels, one.send_ns // NS_PER_MS)
 
+    def another(self, symbol: int, trade: Trade, copy: int) -> Trade:
+        base = trade.base + (copy << 40)
+        return trade._replace(id=self.printer.trade_id(symbol, base), base=base)
+
     def trade_text(self, symbol: int, trade: Trade) -> bytes:
         return self.printer.trade(symbol, trade.order, trade.base, trade.buy, trade.price, trade.quantity, trade.ms)
 
@@ -101,6 +105,9 @@ class SimulatedBinance:
 
     def text(self, sent: Sent) -> bytes:
         return binance_print.data(sent, self.instruments[sent.symbol].symbol.encode(), self.spot)
+
+    def another(self, symbol: int, trade: Trade, copy: int) -> Trade:
+        return trade._replace(id=trade.id + copy)
 
     def trade_text(self, symbol: int, trade: Trade) -> bytes:
         return self.text(Sent(trade.ms * NS_PER_MS, "trade", symbol, trade))

@@ -97,6 +97,10 @@ class Source(Protocol):
         """Print the facts: Binance the `data` of the frame, Hyperliquid the whole frame."""
         ...
 
+    def another(self, symbol: int, trade: Trade, copy: int) -> Trade:
+        """A new trade like one that was (venues whose ids do not count)."""
+        ...
+
     def trade_text(self, symbol: int, trade: Trade) -> bytes:
         """Print one trade as it stands in a list of trades (Hyperliquid)."""
         ...
