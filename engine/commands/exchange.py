@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +81,12 @@ def exchange(
     import uvloop
 
     from replay.exchange import CALM, Exchange, load_plan
-    from replay.exchange.server import ScaledClock, serve
+    from replay.exchange.server import ScaledClock, ahead, serve
 
     plan = load_plan(faults) if faults else CALM
     source = _captured(captures, venue) if captures else _simulated(market, venue, speed, symbols, seed, activity)
     terminal.note(f"{venue}: the market is being opened; " + ("recorded" if captures else "no real market is involved"))
-    served = Exchange(source, plan, keep_minutes=KEEP_MINUTES)
+    served = Exchange(source, plan, keep_minutes=KEEP_MINUTES, minutes=ahead(source))
     if speed == 1.0 and not captures:
         served.advance(max(served.now_ns, time.time_ns()))
     clock = ScaledClock(served.now_ns, speed)
@@ -111,13 +112,11 @@ def _simulated(market: str, venue: str, speed: float, symbols: int, seed: int, a
         if not path.is_file():
             raise ConfigError(f"--market {market}: no such file; name a script, `default` or `none`")
         episodes = read_script(path)
-    more: dict[str, int] = {}
+    told = Market(seed=seed, minutes=LONGEST_MINUTES, symbols=symbols, activity=activity, episodes=episodes)
     if speed == 1.0:
         # The market begins in the past and is played silently up to now, so that it is alive at once.
-        more["first_minute_ns"] = (time.time_ns() - WARM_UP_NS) // NS_PER_MINUTE * NS_PER_MINUTE
-    return simulated(
-        Market(seed=seed, minutes=LONGEST_MINUTES, symbols=symbols, activity=activity, episodes=episodes, **more), venue
-    )
+        told = replace(told, first_minute_ns=(time.time_ns() - WARM_UP_NS) // NS_PER_MINUTE * NS_PER_MINUTE)
+    return simulated(told, venue)
 
 
 def _captured(captures: tuple[Path, ...], venue: str) -> Source:
@@ -129,9 +128,8 @@ def _captured(captures: tuple[Path, ...], venue: str) -> Source:
 def _ready(venue: str, port: int, instruments: list[Any]) -> None:
     """The addresses, as settings of an engine."""
     sockets = "/ws" if venue == "hyperliquid" else "/stream"
-    rest = ""
     names = ",".join(instrument.symbol for instrument in instruments[:5])
     click.echo(f"serving {len(instruments)} symbols ({names}{',...' if len(instruments) > 5 else ''})")
     click.echo(f"--set venues.{venue}.ws_url=ws://{HOST}:{port}{sockets}")
-    click.echo(f"--set venues.{venue}.rest_url=http://{HOST}:{port}{rest}")
+    click.echo(f"--set venues.{venue}.rest_url=http://{HOST}:{port}")
     click.echo(f"--set time.source=http://{HOST}:{port}")

@@ -35,6 +35,10 @@ def unknown_symbol() -> RefusedError:
     return bad(-1121, "Invalid symbol.")
 
 
+def not_yet() -> RefusedError:
+    return bad(-1001, "Internal error; unable to process your request. Please try again.", 503)
+
+
 class BinanceRest:
     """Requests by the last part of their path, each with its weight and its body."""
 
@@ -100,13 +104,13 @@ class BinanceRest:
     def depth(self, query: Query) -> bytes:
         place, limit = self._place(query), _limit(query, 100 if self.spot else 500, 5000 if self.spot else 1000)
         ladder = self.exchange.faults.ladder(place)
+        if not ladder.last:
+            raise not_yet()
         bids, asks = ladder.sides(limit)
         if self.spot:
-            return b'{"lastUpdateId":%d,"bids":[%b],"asks":[%b]}' % (ladder.last, sides(bids), sides(asks))
-        # On futures the first diff behind a snapshot has to reach over its id. Ids are shared by all symbols, and the
-        # one behind the last diff belongs to the next diff or to another symbol.
+            return b'{"lastUpdateId":%d,"bids":[%b],"asks":[%b]}' % (ladder.reach, sides(bids), sides(asks))
         return b'{"lastUpdateId":%d,"E":%d,"T":%d,"bids":[%b],"asks":[%b]}' % (
-            ladder.last + 1, self._now_ms(), ladder.ms, sides(bids), sides(asks),
+            ladder.reach, self._now_ms(), ladder.ms, sides(bids), sides(asks),
         )  # fmt: skip
 
     def trades(self, query: Query) -> bytes:
@@ -158,8 +162,8 @@ class BinanceRest:
     def open_interest(self, query: Query) -> bytes:
         place = self._place(query)
         mark = self.exchange.latest.get(("markPrice", place))
-        if mark is None:
-            raise bad(-1001, "Internal error; unable to process your request. Please try again.", 503)
+        if mark is None or not mark.facts.interest:
+            raise not_yet()
         name = self.exchange.instruments[place].symbol.encode()
         interest: bytes = mark.facts.interest
         return b'{"symbol":"%b","openInterest":"%b","time":%d}' % (name, interest, self._now_ms())
@@ -168,7 +172,7 @@ class BinanceRest:
         place = self._place(query)
         mark = self.exchange.latest.get(("markPrice", place))
         if mark is None:
-            raise bad(-1001, "Internal error; unable to process your request. Please try again.", 503)
+            raise not_yet()
         name = self.exchange.instruments[place].symbol.encode()
         return b'{"symbol":"%b","markPrice":"%b","indexPrice":"%b","lastFundingRate":"%b","time":%d}' % (
             name, mark.facts.mark_price, mark.facts.index_price, mark.facts.rate, self._now_ms(),

@@ -12,16 +12,18 @@ def _price(level: tuple[bytes, bytes]) -> Decimal:
 
 
 class Ladder:
-    """Levels by printed price. last: the update id it stands at, 0 before the first whole book; ms: its time."""
+    """Levels by printed price. last: the update id it stands at, 0 before the first whole book; ms: its time.
+
+    reach: the id that a snapshot tells, see Diff."""
 
     def __init__(self) -> None:
         self.bids: dict[bytes, bytes] = {}
         self.asks: dict[bytes, bytes] = {}
-        self.last = self.ms = 0
+        self.last = self.ms = self.reach = 0
 
     def begin(self, book: Book) -> None:
         self.bids, self.asks = dict(book.bids), dict(book.asks)
-        self.last, self.ms = book.last, book.ms
+        self.last, self.ms, self.reach = book.last, book.ms, book.reach
 
     def apply(self, diff: Diff) -> None:
         for side, levels in ((self.bids, diff.bids), (self.asks, diff.asks)):
@@ -30,11 +32,12 @@ class Ladder:
                     side[price] = quantity
                 else:
                     side.pop(price, None)
-        self.last, self.ms = diff.last, diff.ms
+        self.last, self.ms, self.reach = diff.last, diff.ms, diff.reach
 
     def copy(self) -> Ladder:
         other = Ladder()
-        other.bids, other.asks, other.last, other.ms = dict(self.bids), dict(self.asks), self.last, self.ms
+        other.bids, other.asks = dict(self.bids), dict(self.asks)
+        other.last, other.ms, other.reach = self.last, self.ms, self.reach
         return other
 
     def sides(self, limit: int) -> tuple[Levels, Levels]:

@@ -10,13 +10,23 @@ from replay.exchange.exchange import Exchange
 
 
 class Driver:
-    """Advances an exchange by a clock. quantum_s: least time of the loop between two wakings; 0 under virtual time."""
+    """Advances an exchange by a clock.
 
-    def __init__(self, exchange: Exchange, clock: Clock, quantum_s: float = 0.0) -> None:
+    quantum_s: least time of the loop between two wakings; 0 under virtual time. step_s: of the loop's time that is made
+    up for at once if the exchange has fallen behind, so that sockets have their turn; 0: all of it.
+    """
+
+    def __init__(self, exchange: Exchange, clock: Clock, quantum_s: float = 0.0, step_s: float = 0.0) -> None:
         self.exchange, self.clock, self.quantum_s = exchange, clock, quantum_s
+        self._step_ns = round(step_s / clock.seconds(1.0) * NS_PER_S)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.poke()
+
+    def now_ns(self) -> int:
+        """The clock's time, or as near to it as the exchange can come in one step."""
+        now_ns = self.clock.now_ns()
+        return min(now_ns, self.exchange.now_ns + self._step_ns) if self._step_ns else now_ns
 
     def poke(self) -> None:
         """Something was planned: look again when the next thing is due."""
@@ -31,7 +41,7 @@ class Driver:
 
     def _wake(self) -> None:
         self._timer = None
-        self.exchange.advance(self.clock.now_ns())
+        self.exchange.advance(self.now_ns())
         self.poke()
 
     def stop(self) -> None:

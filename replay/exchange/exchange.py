@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,10 +36,19 @@ class Reply:
 class Exchange:
     """One venue. Every call tells the venue's time in ns UTC, which never runs backwards.
 
-    truth: what really happened. keep_minutes: of the truth; 0: all. Same source, plan and calls give the same bytes.
+    truth: what really happened. keep_minutes: of the truth; 0: all. minutes: of the source, if somebody
+    makes them ahead. Same source, plan and calls give the same bytes.
     """
 
-    def __init__(self, source: Source, plan: Plan = CALM, *, rules: Rules | None = None, keep_minutes: int = 0) -> None:
+    def __init__(
+        self,
+        source: Source,
+        plan: Plan = CALM,
+        *,
+        rules: Rules | None = None,
+        keep_minutes: int = 0,
+        minutes: Iterator[list[Sent]] | None = None,
+    ) -> None:
         self.source, self.venue, self.instruments = source, source.venue, source.instruments
         self.rules = rules or RULES[self.venue]
         self.truth = Truth(self.instruments)
@@ -52,7 +61,7 @@ class Exchange:
         self.now_ns, self.first_minute_ns = source.start_ns, source.first_minute_ns
         self.keep_minutes = keep_minutes
         self.protocol: Protocol = PROTOCOLS[self.venue](self)
-        self._minutes = source.minutes()
+        self._minutes = minutes or source.minutes()
         self._ready: list[Sent] = []
         self._place = 0
         self._over = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -12,29 +11,31 @@ from engine.core.errors import FeedError
 from engine.core.ports import Clock, Link, Receiver
 from replay.exchange.driver import Driver
 from replay.exchange.exchange import Exchange
+from replay.exchange.faults import mix
 from replay.exchange.limits import PATIENCE_BYTES, RefusedError
 from replay.exchange.session import Session
 
-JITTER_SHARE = 0.3  # of the latency, exponential
+JITTER_SHARE = 0.3  # of the latency
 ANSWER_S = 0.05  # that a request takes besides the way there and back
 
 
 class Pipe:
     """One direction of a connection: what goes in comes out later, in the same order.
 
-    The delay is latency with jitter; nothing overtakes.
+    The delay is the latency, give or take JITTER_SHARE of it. Jitter depends on the instant alone, so that a message
+    more or less moves no other.
     """
 
-    def __init__(self, clock: Clock, latency_s: float, dice: random.Random) -> None:
+    def __init__(self, clock: Clock, latency_s: float, seed: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._clock, self._latency_s, self._dice = clock, latency_s, dice
+        self._clock, self._latency_s, self._seed = clock, latency_s, seed
         self._waiting: deque[Callable[[], None]] = deque()
         self._last = 0.0
 
     def put(self, action: Callable[[], None]) -> None:
-        jitter = self._dice.expovariate(1.0) * JITTER_SHARE
-        delay_s = self._clock.seconds(self._latency_s * (1.0 - JITTER_SHARE + jitter))
-        self._last = max(self._last, self._loop.time() + delay_s)
+        chance = mix(self._seed, self._clock.now_ns()) / 2**64
+        delay_s = self._latency_s * (1.0 + JITTER_SHARE * (2.0 * chance - 1.0))
+        self._last = max(self._last, self._loop.time() + self._clock.seconds(delay_s))
         self._waiting.append(action)
         self._loop.call_at(self._last, self._out)
 
@@ -83,7 +84,7 @@ class MemoryLink:
 
     def _told(self, tell: Callable[[Session, int], None]) -> None:
         if self._session is not None and not self._session.over:
-            tell(self._session, self._driver.clock.now_ns())
+            tell(self._session, self._driver.now_ns())
             self._driver.poke()
 
     def _end(self, reason: str) -> None:
@@ -141,17 +142,18 @@ class MemoryFront:
 
     def __init__(self, exchanges: Mapping[str, Driver], host: Clock, latency_s: float, seed: int) -> None:
         self._drivers, self.host = exchanges, host
-        self._latency_s, self._dice = latency_s, random.Random(seed)
+        self._latency_s, self._seed, self._pipes = latency_s, seed, 0
 
     def pipe(self) -> Pipe:
-        return Pipe(self.host, self._latency_s, random.Random(self._dice.random()))
+        self._pipes += 1
+        return Pipe(self.host, self._latency_s, mix(self._seed, self._pipes))
 
     async def connect(self, url: str, receiver: Receiver, timeout_s: float) -> Link:
         driver, target = self._driver(url)
         await asyncio.sleep(self.host.seconds(2.0 * self._latency_s))
         link = MemoryLink(self, driver, receiver)
         try:
-            link.accept(driver.exchange.connect(target, _Peer(link), driver.clock.now_ns()))
+            link.accept(driver.exchange.connect(target, _Peer(link), driver.now_ns()))
         except RefusedError as refusal:
             said = "connection refused" if refusal.drop else f"handshake answered with {refusal.status}"
             raise FeedError(f"{url}: {said}; the venue may be down, try again later") from None
@@ -170,7 +172,7 @@ class MemoryFront:
                 await asyncio.sleep(self.host.seconds(self._latency_s + ANSWER_S))
                 if urlsplit(url).path == "/clock":
                     return 200, {"content-type": "application/json"}, clock_answer(driver.clock, 1.0)
-                reply = driver.exchange.request(method, target, body or b"", driver.clock.now_ns())
+                reply = driver.exchange.request(method, target, body or b"", driver.now_ns())
                 driver.poke()
                 await asyncio.sleep(self.host.seconds(self._latency_s + reply.delay_s))
         except RefusedError:

@@ -22,6 +22,7 @@ from replay.exchange.session import Session
 from replay.exchange.source import Sent, Source
 
 QUANTUM_S = 0.001  # of real time between two looks at what is due
+STEP_S = 0.02  # of real time that is made up for at once
 CLOSE_S = 1.0  # for the client to answer a close frame
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A  # first byte of a whole WebSocket message
 RESET = struct.pack("ii", 1, 0)  # linger 0 s: closing sends a reset
@@ -144,7 +145,7 @@ class Server:
             raise ConfigError(
                 f"exchange: cannot listen on {host}:{port} ({error.strerror}); give another port with --port"
             ) from None
-        self.driver = Driver(self.exchange, self.clock, QUANTUM_S)
+        self.driver = Driver(self.exchange, self.clock, QUANTUM_S, STEP_S)
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -166,9 +167,7 @@ class Server:
     async def _rest(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         try:
-            reply = self.exchange.request(
-                request.method, request.raw_path, body, self.clock.now_ns(), request.remote or ""
-            )
+            reply = self.exchange.request(request.method, request.raw_path, body, self._now_ns(), request.remote or "")
         except RefusedError:
             return self._dropped(request)
         finally:
@@ -180,7 +179,7 @@ class Server:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         peer = SocketPeer(asyncio.get_running_loop())
         try:
-            session = self.exchange.connect(request.raw_path, peer, self.clock.now_ns(), request.remote or "")
+            session = self.exchange.connect(request.raw_path, peer, self._now_ns(), request.remote or "")
         except RefusedError as refusal:
             if refusal.drop:
                 return self._dropped(request)
@@ -198,8 +197,10 @@ class Server:
             await self._listen(stream, session)
             if not session.mute and not transport.is_closing():
                 await stream.close()
+        except ConnectionError:
+            pass  # the client has gone
         finally:
-            session.gone(self.clock.now_ns())
+            session.gone(self._now_ns())
             peer.drop()
             self._poke()
         return stream
@@ -208,7 +209,7 @@ class Server:
         """Tell the session what its client does, until the connection is over."""
         while True:
             told = await stream.receive()
-            now_ns = self.clock.now_ns()
+            now_ns = self._now_ns()
             if told.type is WSMsgType.TEXT:
                 session.receive(told.data.encode(), now_ns)
             elif told.type is WSMsgType.BINARY:
@@ -228,6 +229,9 @@ class Server:
             cut(request.transport)
         return web.Response(status=503)
 
+    def _now_ns(self) -> int:
+        return self.clock.now_ns() if self.driver is None else self.driver.now_ns()
+
     def _poke(self) -> None:
         if self.driver is not None:
             self.driver.poke()
@@ -245,8 +249,7 @@ async def serve(
     """Serve until the time is over or `stopped` is set. for_s: venue time; ready: told the port."""
     server = Server(exchange, clock)
     ready(await server.start(host, port))
-    gc.freeze()  # what the market is made of stays; scanning it again and again costs a tenth of the time
-    gc.set_threshold(50_000, 20, 100)
+    gc.disable()  # the market is a million small lists without a cycle; looking for one takes half of the time
     left_ns = exchange.source.end_ns - clock.now_ns()
     if for_s is not None:
         left_ns = min(left_ns, int(for_s * NS_PER_S))

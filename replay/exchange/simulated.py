@@ -169,7 +169,14 @@ class _Symbol:
             self.depth[0].clear()
             self.depth[1].clear()
             self.depth_since_ms = ms
-            out.append(Sent(send_ns, "book", symbol, Book(row[at.B_LAST], self._texts(bids), self._texts(asks), ms)))
+            out.append(
+                Sent(
+                    send_ns,
+                    "book",
+                    symbol,
+                    Book(row[at.B_LAST], self._texts(bids), self._texts(asks), ms, self._reach(row)),
+                )
+            )
         elif not self.spot:
             rate = fixed(row[at.FUNDING_RATE] * 8 // 100, 8)
             interest = fixed(row[at.INTEREST_LOTS], self.quantity_decimals)
@@ -223,11 +230,16 @@ class _Symbol:
             self._texts(sorted(self.depth[0].items())),
             self._texts(sorted(self.depth[1].items())),
             ms,
+            self._reach(row),
         )
         out.append(Sent(sending.send_ns, "depth", symbol, diff))
         self.depth_before, self.depth_since_ms = row[at.B_LAST], ms
         self.depth[0].clear()
         self.depth[1].clear()
+
+    def _reach(self, row: list[int]) -> int:
+        """On futures the id behind the last belongs to the next diff, whichever symbol of the venue really has it."""
+        return row[at.B_LAST] + (0 if self.spot else 1)
 
     def _sides(self, sending: Sending) -> tuple[list[list[int]], list[list[int]]]:
         row = sending.row

@@ -22,7 +22,10 @@ class Quote(NamedTuple):
 
 
 class Diff(NamedTuple):
-    """Changes of a book, update ids first..last; before: the last id of the diff before it."""
+    """Changes of a book, update ids first..last; before: the last id of the diff before it.
+
+    reach: the id that a snapshot taken behind it tells. On futures the next diff has to reach over it.
+    """
 
     first: int
     last: int
@@ -30,6 +33,7 @@ class Diff(NamedTuple):
     bids: Levels
     asks: Levels
     ms: int
+    reach: int
 
 
 class Book(NamedTuple):
@@ -39,6 +43,7 @@ class Book(NamedTuple):
     bids: Levels
     asks: Levels
     ms: int
+    reach: int
 
 
 class Mark(NamedTuple):

@@ -95,10 +95,11 @@ def listen(
         for message in subscriptions(exchange.venue, channels, symbols):
             link.send(message)
         for _ in range(int(seconds)):
-            link.send(
-                b'{"method":"ping"}' if exchange.venue == "hyperliquid" else b'{"method":"LIST_SUBSCRIPTIONS","id":9}'
-            )
+            if exchange.venue == "hyperliquid":
+                link.send(b'{"method":"ping"}')  # or it is closed for being idle
             await asyncio.sleep(1.0)
+        front.stop()
+        await asyncio.sleep(1.0)  # what is on its way still comes
         return ear
 
     ear: Ear = play(exchange, use)
