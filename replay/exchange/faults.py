@@ -62,12 +62,12 @@ class Faults:
         for place, fault in enumerate(told.fault):
             self._check(place, fault)
             entry = place, fault
-            begin_ns = first_ns + fault.begin_ns
+            begin_ns = fault.begin_ns(first_ns)
             if isinstance(fault, plan.Maintenance) and fault.notice_s:
                 exchange.at(begin_ns - round(fault.notice_s * NS_PER_S), self._notice)
             exchange.at(begin_ns, partial(self._begin, entry))
             if isinstance(fault, plan.Lasting) and fault.for_s < plan.FOREVER_S:
-                exchange.at(first_ns + fault.end_ns, partial(self._end, entry))
+                exchange.at(fault.end_ns(first_ns), partial(self._end, entry))
 
     def _check(self, place: int, fault: Any) -> None:
         """Names have to exist on this venue. Raises ConfigError."""
@@ -248,7 +248,7 @@ class Faults:
         if fault.channels and sent.channel not in fault.channels:
             return False
         if isinstance(fault, plan.SilentStream):
-            began_ns = self.exchange.first_minute_ns + fault.begin_ns
+            began_ns = fault.begin_ns(self.exchange.first_minute_ns)
             return not fault.heals or session.since[sent.channel, sent.symbol] < began_ns
         return self._dice(entry, session, sent) < fault.probability * (MASK + 1)
 

@@ -28,13 +28,16 @@ class Fault(BaseModel):
             raise ValueError("give at or at_s, not both")
         return self
 
-    @property
-    def begin_ns(self) -> int:
-        """From the first full minute."""
+    def begin_ns(self, first_minute_ns: int) -> int:
         if not self.at:
-            return round(self.at_s * NS_PER_S)
+            return first_minute_ns + round(self.at_s * NS_PER_S)
         hours, minutes, seconds = self.at.split(":")
-        return (int(hours) * 3600 + int(minutes) * 60) * NS_PER_S + round(float(seconds) * NS_PER_S)
+        whole_s = int(hours) * 3600 + int(minutes) * 60
+        return first_minute_ns + whole_s * NS_PER_S + round(float(seconds) * NS_PER_S)
+
+    def end_ns(self, first_minute_ns: int) -> int:
+        """When it is over; what does not last is over at once."""
+        return self.begin_ns(first_minute_ns)
 
 
 class Lasting(Fault):
@@ -42,9 +45,8 @@ class Lasting(Fault):
 
     for_s: float = Field(30.0, gt=0, le=FOREVER_S)
 
-    @property
-    def end_ns(self) -> int:
-        return self.begin_ns + round(self.for_s * NS_PER_S)
+    def end_ns(self, first_minute_ns: int) -> int:
+        return self.begin_ns(first_minute_ns) + round(self.for_s * NS_PER_S)
 
 
 class OnConnections(Lasting):

@@ -30,7 +30,7 @@ def hits_of(venue: str, plan: Plan, log: Iterable[Logged], first_minute_ns: int)
         lasts = fault.kind in WHILE_IT_LASTS or getattr(fault, "accepts", False)
         lasts = lasts or (fault.kind == "silent_stream" and not fault.heals)
         if lasts:
-            found.append(Hit(fault.kind, venue, begin_ns, end_ns, tuple(fault.symbols), channels))
+            found.append(Hit(fault.kind, venue, begin_ns, end_ns, tuple(getattr(fault, "symbols", ())), channels))
         else:
             found += _joined(fault, venue, channels, logged)
     return tuple(found)
