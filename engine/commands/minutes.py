@@ -44,19 +44,10 @@ class MinuteTable:
         self.rows: deque[tuple[str, ...]] = deque(maxlen=SHOWN_ROWS)
         self.events: deque[str] = deque(maxlen=SHOWN_EVENTS)
         self.counts = dict.fromkeys((status.name.lower() for status in Status), 0)
+        self._begun = False
         self._live: Any = None
 
     def __enter__(self) -> MinuteTable:
-        if sys.stdout.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            self._console = Console(file=sys.stdout)
-            self._live = Live(self._drawn(), console=self._console, refresh_per_second=8)
-            self._live.__enter__()
-        else:
-            click.echo(self.title)
-            click.echo("\t".join(HEADINGS))
         return self
 
     def __exit__(
@@ -67,7 +58,23 @@ class MinuteTable:
             self._live.__exit__(kind, error, trace)
             self._live = None
 
+    def _begin(self) -> None:
+        """At the first effect: a run that cannot start shows its sentence and no empty table."""
+        self._begun = True
+        if sys.stdout.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._console = Console(file=sys.stdout)
+            self._live = Live(self._drawn(), console=self._console, refresh_per_second=8)
+            self._live.__enter__()
+        else:
+            click.echo(self.title)
+            click.echo("\t".join(HEADINGS))
+
     def perform(self, effects: Iterable[Effect]) -> None:
+        if not self._begun:
+            self._begin()
         for effect in effects:
             if isinstance(effect, MinuteRows):
                 self._add(effect)
@@ -107,17 +114,21 @@ class MinuteTable:
             pad_edge=False, header_style="bold",
         )  # fmt: skip
         places = [place for place, heading in enumerate(HEADINGS) if wide or heading not in WIDE_ONLY]
-        for place in places:
+        room = max(3, self._console.height - OTHER_LINES - len(self.events))
+        shown = [[terminal.printable(cells[place]) for place in places] for cells in list(self.rows)[-room:]]
+        for cells in shown:
+            cells[0] = cells[0] if wide else cells[0].partition(" ")[2]
+        widths = [max(map(len, column)) for column in zip([HEADINGS[place] for place in places], *shown, strict=True)]
+        rest = max(3, self._console.width - sum(widths[:-1]) - 2 * len(places))
+        for place, width in zip(places, [*widths[:-1], min(widths[-1], rest)], strict=True):
             heading = HEADINGS[place]
             drawn.add_column(
-                heading, justify="left" if heading in LEFT else "right", no_wrap=True,
-                overflow="ellipsis", ratio=1 if heading == "why" else None,
+                heading, justify="left" if heading in LEFT else "right", no_wrap=True, overflow="ellipsis",
+                min_width=width, max_width=width,
             )  # fmt: skip
-        room = max(3, self._console.height - OTHER_LINES - len(self.events))
-        for cells in list(self.rows)[-room:]:
-            shown = [terminal.printable(cells[place]) for place in places]
-            shown[0] = shown[0] if wide else shown[0].partition(" ")[2]
-            drawn.add_row(*map(Text, shown[:-2]), Text(shown[-2], style=COLOURS[cells[-2]]), Text(shown[-1]))
+        for cells in shown:
+            status = Text(cells[-2], style=COLOURS[cells[-2]])
+            drawn.add_row(*map(Text, cells[:-2]), status, Text(cells[-1]))
         counts = "   ".join(f"{status} {count}" for status, count in self.counts.items())
         events = [
             Text(terminal.printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in self.events
