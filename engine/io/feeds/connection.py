@@ -124,6 +124,7 @@ class Connection:
                 try:
                     self.reason = await self._live()
                 except FeedError as error:
+                    self._tell_failure(str(error))
                     self.reason, retry_after_s = str(error), error.retry_after_s
                 self._turn("waiting")
                 await self._sleep(self._backoff.next_s(retry_after_s))
@@ -183,6 +184,12 @@ class Connection:
             return
         self._link = None
         self._tell_turn("down", reason, None)
+
+    def _tell_failure(self, reason: str) -> None:
+        """That there is no link: once, and again when the reason is another one."""
+        if reason != self.reason:
+            detail = {"venue": self.world.end.venue, "connection": self.source, "reason": reason}
+            self._append(int(RecordKind.HOST), 0, orjson.dumps({"kind": "connect_failed", "detail": detail}))
 
     def _turn(self, state: Literal["up", "connecting", "waiting", "closed"]) -> None:
         self.state, self.since_ns = state, self.world.clock.now_ns()

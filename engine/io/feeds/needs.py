@@ -95,8 +95,9 @@ class Needs:
             if not streams:
                 await asyncio.sleep(self._clock.seconds(step_s))
 
-    async def poll_totals(self) -> None:
+    async def poll_totals(self, is_up: Callable[[], bool]) -> None:
         """Ask for the day's figures of all symbols for ever, from which a universe is chosen."""
         while True:
-            self._rest.ask(self._end.totals(), Need.POLL, attempts=1)
-            await asyncio.sleep(self._clock.seconds(TOTALS_EVERY_S))
+            if is_up():
+                self._rest.ask(self._end.totals(), Need.POLL, attempts=1)
+            await asyncio.sleep(self._clock.seconds(TOTALS_EVERY_S if is_up() else 1.0))

@@ -6,11 +6,13 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
 from config.schema import Config, Venue
 from engine.core.control import StreamTurn
+from engine.core.errors import ConfigError
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Http, Transport
 from engine.core.records import RecordKind
@@ -25,6 +27,11 @@ from engine.io.venues.end import Answer, Listed, VenueEnd
 PARK_S = 3600.0  # for which a refused symbol is left alone
 LOOK_S = 0.25
 RENEW_LEAST_S, RENEW_MOST_S = 10.0, 300.0  # between two subscriptions to a stream that stays silent
+
+
+def _check_address(key: str, url: str, schemes: tuple[str, ...]) -> None:
+    if not url.startswith(schemes) or not urlsplit(url).hostname:
+        raise ConfigError(f"{key}: {url!r} is no address; expected one like {schemes[1]}host/path")
 
 
 class VenueFeed:
@@ -49,10 +56,18 @@ class VenueFeed:
         self.rest_url = (settings.rest_url or end.rest_url).rstrip("/")
         self._append, self._clock, self._on_crash = append, clock, on_crash
         self._next_ids, self._listed, self._copies = next_ids, listed, settings.connections_each
+        self._chosen = config.core.universe.base_symbols > 0
         limits = end.limits
         shared = Allowance(limits.messages, limits.messages_s, clock) if limits.shared else None
         connects = Allowance(limits.connects, limits.connects_s, clock)
         url = settings.ws_url or end.ws_url
+        _check_address(f"venues.{end.venue}.ws_url", url, ("ws://", "wss://"))
+        if not urlsplit(url).path.endswith(end.ws_path):
+            raise ConfigError(
+                f"venues.{end.venue}.ws_url: {url!r} does not end with {end.ws_path}; "
+                f"{end.venue} is heard at an address like {end.ws_url}"
+            )
+        _check_address(f"venues.{end.venue}.rest_url", self.rest_url, ("http://", "https://"))
         self._world = World(end, url, append, clock, transport, rng, config.feeds, connects, shared)
         self.rest = Rest(
             end, self.rest_url, self._rest_source,
@@ -76,7 +91,9 @@ class VenueFeed:
         self._told |= set(symbols)
         self.carry(symbols, without_depth)
         self.rest.start()
-        jobs = self._look_after(), self.needs.poll(lambda: list(self._group_of) if self._is_up() else [])
+        jobs = [self._look_after(), self.needs.poll(lambda: list(self._group_of) if self._is_up() else [])]
+        if self._chosen:
+            jobs.append(self.needs.poll_totals(self._is_up))
         self._tasks = [asyncio.ensure_future(job) for job in jobs]
         for task in self._tasks:
             task.add_done_callback(self._report)

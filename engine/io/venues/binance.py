@@ -28,6 +28,7 @@ class Binance(VenueEnd):
     depth_levels: ClassVar[int] = 1000
     quantity_decimals: ClassVar[int | None] = None
 
+    ws_path = "/stream"
     trade_channels = ("aggTrade", "trade")
     depth_channels = ("depth", "depth20", "depth10", "depth5")
 

@@ -70,13 +70,15 @@ class Listed:
 class VenueEnd(ABC):
     """One venue. Everything here is sans-IO; bytes in, bytes out.
 
-    usual: channels of a symbol for which none are named. polled: of these, what is asked for by request every
-    poll_every_s instead of subscribed. pace_s: time between two messages of channels that never pause while the venue
-    lives, the witnesses of the silence model. ping: what is sent every ping_every_s besides pings of the protocol.
+    ws_path: end of the only address at which messages name their stream. usual: channels of a symbol for which none
+    are named. polled: of these, what is asked for by request every poll_every_s instead of subscribed. pace_s: time
+    between two messages of channels that never pause while the venue lives, the witnesses of the silence model.
+    trades_page: trades in a full answer to `trades`. ping: sent every ping_every_s besides the pings of the protocol.
     """
 
     venue: ClassVar[str]
     ws_url: ClassVar[str]
+    ws_path: ClassVar[str] = ""
     rest_url: ClassVar[str]
     limits: ClassVar[Limits]
     usual: ClassVar[tuple[str, ...]]
@@ -85,7 +87,7 @@ class VenueEnd(ABC):
     pace_s: ClassVar[dict[str, float]] = {}
     trade_channels: ClassVar[tuple[str, ...]]
     depth_channels: ClassVar[tuple[str, ...]]
-    trades_page: ClassVar[int] = 1000  # trades in a full answer to `trades`
+    trades_page: ClassVar[int] = 1000
     ping: ClassVar[bytes | None] = None
     ping_every_s: ClassVar[float] = 30.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -90,5 +91,36 @@ def test_an_hour_without_the_venue_is_no_storm_and_it_is_back_soon_after(seed: i
         assert len(tried) < 300
         assert all(sum(at <= other < at + 60 for other in tried) <= 30 for at in tried)
         assert back_s < 35
+
+    play(story)
+
+
+def test_a_venue_that_cannot_be_reached_says_why_once():
+    async def story(loop: VirtualLoop) -> None:
+        venue, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("hyperliquid", ["BTC"]), venue, told)
+        await feeds.prepare()
+        venue.refuse = "its certificate is not to be trusted"
+        feeds.start()
+        await asyncio.sleep(120)
+        venue.refuse, venue.retry_after_s = "the server answered 429", 17.0
+        begin = len(venue.attempts)
+        await asyncio.sleep(120)
+        told_kinds = [
+            (host["kind"], host["detail"]["reason"].split(": ")[-1]) for _, _, host in told.of(RecordKind.HOST)
+        ]
+        assert told_kinds == [
+            ("connect_failed", "its certificate is not to be trusted"), ("connect_failed", "the server answered 429"),
+        ]  # fmt: skip
+        waits = [after - before for before, after in pairwise(venue.attempts[begin + 1 :])]
+        assert waits
+        assert all(17.0 <= wait <= 17.0 * 1.1 + 0.1 for wait in waits)  # as long as the venue asked for
+        link = feeds.status()["connections"][0]
+        assert (link["state"], link["since_ns"] > 0) == ("waiting", True)
+        assert "429" in link["reason"]
+        venue.refuse = ""
+        await asyncio.sleep(30)
+        assert feeds.status()["connections"][0]["state"] == "up"
+        await feeds.stop()
 
     play(story)

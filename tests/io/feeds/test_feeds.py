@@ -60,6 +60,11 @@ def test_what_cannot_be_carried_is_said_at_once():
         fake, told = FakeVenue(loop), Told(loop)
         with pytest.raises(ConfigError, match="'trade' is no channel of hyperliquid, did you mean trades"):
             feeds_of(settings("hyperliquid", ["BTC"], channels=["trade"]), fake, told)
+        for key, url in (("ws_url", "http://a/ws"), ("rest_url", "api.hyperliquid.xyz"), ("rest_url", "https://")):
+            with pytest.raises(ConfigError, match=rf"venues\.hyperliquid\.{key}.*is no address"):
+                feeds_of(settings("hyperliquid", ["BTC"], **{key: url}), fake, told)
+        with pytest.raises(ConfigError, match="does not end with /stream"):
+            feeds_of(settings("binance_usdm", ["BTCUSDT"], ws_url="wss://fstream.binance.com/ws"), fake, told)
         with pytest.raises(ConfigError, match="no venue is enabled"):
             await feeds_of(Config(), fake, told).prepare()
         feeds = feeds_of(settings("hyperliquid", ["BTC"]), fake, told)
