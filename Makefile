@@ -16,7 +16,7 @@ setup: warm ## install into .venv what requirements.lock pins and compile the ke
 warm: $(STAMP)
 	@$(BIN)/python -c 'from engine.commands.replay import compile_kernels; compile_kernels()'
 
-demo: warm ## play a simulated session through the real pipeline and verify its replay
+demo: warm ## a local exchange, the live engine against it over a WebSocket, its session verified
 	@$(BIN)/conveyor demo
 
 test: check warm ## all checks and tests

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MODES = ("dry-run", "shadow", "canary", "production", "replay")
 VENUES = ("hyperliquid", "binance_usdm", "binance_spot")
+GIL_S = 0.0005  # a thread may keep the interpreter from the loop; by default ten times as long
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -179,6 +180,7 @@ async def _live(config: Config, session: Path, span_s: float | None, sinks: list
     from engine.io.feeds.http import AiohttpHttp
     from engine.io.feeds.sockets import Sockets
 
+    sys.setswitchinterval(GIL_S)
     http = AiohttpHttp()
     apps: list[App] = []
 
