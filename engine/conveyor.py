@@ -8,7 +8,6 @@ import numpy as np
 
 from config.schema import Core
 from engine.bars import stage as bars
-from engine.core.candle import VenueCandle
 from engine.core.control import COMMAND, HOST, LOAD, read_control
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
 from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded, Wanted
@@ -26,24 +25,27 @@ from engine.core.layouts import (
     SET_LATENESS_START,
     SET_SETTLE,
     SET_WATERMARK,
+    SLOTS,
 )
+from engine.core.marks import add_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
 from engine.core.records import Record, RecordBatch, RecordKind, decode_at
 from engine.core.registry import Registry
 from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import EngineState
 from engine.quality import stage as quality
-from engine.quality.candles import differences
+from engine.recovery import Recovery, Verdict
 from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.answers import apply_snapshot
 from engine.tape.apply import BOOK_BROKEN
-from engine.tape.carriers import Turned
+from engine.tape.carriers import Turned, venue_time
 from engine.tape.message import Candle, MalformedError
 from engine.tape.slow import venue_candle
 from engine.tape.template import compile_dialects
 from engine.tape.venues import VENUES
 from engine.tape.watermark import (
+    CANDLES,
     CLOSE_BY_EVENT,
     CLOSE_BY_TIMEOUT,
     END_GRACE,
@@ -55,6 +57,7 @@ from engine.tape.watermark import (
 from engine.universe.commands import obey
 from engine.universe.ladder import LoadLevel
 from engine.universe.stage import Universe
+from engine.witness import witness_of
 
 STAGES = (
     "tape",
@@ -74,7 +77,7 @@ class Conveyor:
         self.link = 0
         self.chain = GENESIS
         self.late: dict[tuple[int, int], int] = {}  # (symbol, minute) -> trades after grace since the last TICK
-        self.candles: dict[tuple[int, int], VenueCandle] = {}  # (symbol, minute) -> not compared yet
+        self.recovery = Recovery()
         self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, while it is remembered
         self.universe: Universe | None = None
 
@@ -200,8 +203,10 @@ class Conveyor:
             effects += found
             effects += self._universe.take_list(venue, [line for line in lines if line.symbol.endswith(suffixes)])
             return
-        found, broke = slow.read_answer(self._tape, self.registry, record, dialect, request, symbol, body)
+        found, candles, broke = slow.read_answer(self._tape, self.registry, record, request, symbol, body, self._fold)
         effects += found
+        for index, candle in candles:
+            self._take_candle(index, candle, record, effects)
         if broke:
             self._ask_for_books(effects)
 
@@ -250,6 +255,9 @@ class Conveyor:
             self._end_grace(venue, effects)
         elif what == LOWER:
             self._lower_late(venue, effects)
+        elif what == CANDLES:
+            row["candles_due"] = 0
+            self._pursue(venue, effects, come=True)
 
     def _close(self, venue: int, reason: CloseReason, effects: list[Effect]) -> None:
         """Close the open minute of a venue: every stage in turn, then one link of the chain."""
@@ -257,77 +265,63 @@ class Conveyor:
         minute = int(belt.venues[venue]["open_minute"])
         members = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] > 0))
         bars.seal(sums, members, minute)
-        closing, witness = self._closing(venue, minute, reason)
+        step_ns = self.core.quality.skew_step_ms_max * NS_PER_MS
+        closing, witness = witness_of(belt, venue, minute, reason, step_ns)
         bars.close(belt, sums, members, minute, closing)
         quality.close(belt, sums, members, minute, witness, self._quality_limits())
         self._universe.mark(venue, minute, members, sums.rows)
+        idle = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] == 0))
+        self._state.history.leave_out(minute, idle, "received")
         self._publish(venue, minute, members, effects)
         belt.symbols["active"][members[belt.symbols["active"][members] == 2]] = 0
         row = belt.venues[venue]
         row["open_minute"], row["grace_open"], row["dirty"] = minute + 1, 1, 0
-        row["closed_skew_ns"] = self._offset_ns(venue)
+        row["closed_skew_ns"] = clock_offset(belt.venues, belt.connections, venue)
         for c in np.flatnonzero(belt.connections["venue"] == venue):
             adapt_lateness(belt.connections[c], belt.settings[SET_LATENESS_MIN], belt.settings[SET_LATENESS_MAX])
+        effects += self.recovery.ask_for_holes(self._state, self.registry, members, minute)
+        self._pursue(venue, effects, come=reason is CloseReason.TIMEOUT)
         effects += self._universe.close(venue, minute)
 
-    def _closing(self, venue: int, minute: int, reason: CloseReason) -> tuple[bars.Closing, quality.Witness]:
-        """What the connections of a venue know of the minute."""
-        belt = self._tape
-        boundary_ns = (minute + 1) * NS_PER_MINUTE
-        skew_ns, before_ns = self._offset_ns(venue), int(belt.venues[venue]["closed_skew_ns"])
-        offset_ns = skew_ns if skew_ns != NULL else 0
-        present = proven = 0
-        lateness_ns = 0
-        newest_ns = np.full(len(belt.connections), -1, np.int64)
-        for c in np.flatnonzero(belt.connections["venue"] == venue).tolist():
-            connection = belt.connections[c]
-            newest_ns[c] = heard_ns = int(connection["last_recv_ns"]) - offset_ns
-            ended_before = not connection["live"] and connection["event_ns_max"] < boundary_ns - NS_PER_MINUTE
-            if not ended_before and int(connection["up_ns"]) - offset_ns < boundary_ns:
-                present |= 1 << c
-            if connection["live"]:
-                proven |= (heard_ns >= boundary_ns) << c
-                if connection["votes"]:
-                    lateness_ns = max(lateness_ns, int(connection["lateness_ns"]))
-        skewed = skew_ns == NULL or (
-            before_ns != NULL and abs(skew_ns - before_ns) > self.core.quality.skew_step_ms_max * NS_PER_MS
-        )
-        closing = bars.Closing(
-            newest_ns,
-            NULL if skew_ns == NULL else skew_ns // NS_PER_MS,
-            lateness_ns // NS_PER_MS,
-            (int(belt.clock[CLOCK_RECV]) - offset_ns - boundary_ns) // NS_PER_MS,
-            int(reason),
-        )
-        return closing, quality.Witness(present, proven, reason is CloseReason.TIMEOUT, skewed)
-
     def _revise(self, venue: int, effects: list[Effect]) -> None:
-        """Late trades were merged: the minute in grace gets a new revision, for the symbols they touched."""
+        """The minute in grace gets a new revision, for symbols whose late trades were merged.
+
+        And for those of whom it has changed whether an id is missing: the next minute may show what this one lost.
+        """
         belt, sums = self._tape, self._bars
         minute = int(belt.venues[venue]["open_minute"]) - 1
-        belt.venues[venue]["dirty"] = 0
         mine = np.flatnonzero(belt.symbols["venue"] == venue)
+        changed = bars.look_for_holes(belt, sums, mine, minute)
+        if not belt.venues[venue]["dirty"] and not len(changed):
+            return
+        belt.venues[venue]["dirty"] = 0
         before = self._recall(minute, mine)
         held = sums.trade_sums["minute"][mine, minute & 3] == minute
         touched = held & (sums.trade_sums["late_merged"][mine, minute & 3] != before["late_merged"])
+        touched |= np.isin(mine, changed)
         members = mine[touched & (before["received"] != NULL)]
         self._recall(minute, members)
         bars.revise(belt, sums, members, minute)
-        quality.revise(belt, sums, members, minute)
+        quality.revise(belt, sums, members, minute, True)
         self._publish(venue, minute, members, effects)
+        effects += self.recovery.ask_for_holes(self._state, self.registry, members, minute)
+        self._settle(self.recovery.judge(self._state, self.registry, venue, members.tolist()), effects)
 
     def _end_grace(self, venue: int, effects: list[Effect]) -> None:
-        """The values of the minute are final: now the venue's own candles may be compared."""
-        if self._tape.venues[venue]["dirty"]:
-            self._revise(venue, effects)
-        self._tape.venues[venue]["grace_open"] = 0
-        for symbol, minute in sorted(self.candles):
-            if self._tape.symbols[symbol]["venue"] == venue:
-                self._compare_candle(symbol, minute, effects)
+        """The values of the minute are final: now the venue's own candles decide."""
+        belt = self._tape
+        minute = int(belt.venues[venue]["open_minute"]) - 1
+        self._revise(venue, effects)
+        held = self.recovery.with_candles(self._state, venue, minute)
+        self._settle(self.recovery.judge(self._state, self.registry, venue, held, final=True), effects)
+        belt.venues[venue]["grace_open"] = belt.venues[venue]["candles_due"] = 0
+        effects += self.recovery.count_absent(self._state, self.registry, venue, minute)
+        self.recovery.forget(self._state, venue)
 
     def _take_candle(self, symbol: int, message: Candle, record: Record, effects: list[Effect]) -> None:
-        """Keep a venue's candle until its minute is final; where it has no closed flag, a later one closes it."""
+        """A venue's candle: for a minute in grace or one still to come it is kept, against a final one compared."""
         instrument, minute = self.registry.instruments[symbol], minute_of(message.open_ms * NS_PER_MS)
+        venue = int(self._tape.symbols[symbol]["venue"])
         try:
             candle = venue_candle(message, instrument)
         except MalformedError as error:
@@ -336,39 +330,52 @@ class Conveyor:
                 Event(record.seq, record.recv_ns, "malformed_frame", instrument.venue, message.symbol, detail)
             )
             return
-        self.candles[symbol, minute] = candle
-        earlier = self.candles.get((symbol, minute - 1))
-        if earlier and not earlier.closed:
-            self.candles[symbol, minute - 1] = earlier._replace(closed=True)
+        if record.kind == RecordKind.REST and venue_time(self._tape, venue, record.recv_ns) // NS_PER_MINUTE > minute:
+            candle = candle._replace(closed=True)
+        self.recovery.take(symbol, minute, candle)
         for m in (minute - 1, minute):
-            self._compare_candle(symbol, m, effects)
+            held = self.recovery.candles.get((symbol, m))
+            row = self._tape.venues[venue]
+            if held is None or not held.closed:
+                continue
+            self._bars.candle_minutes[symbol, m & (SLOTS - 1)] = m
+            if m == row["open_minute"] - 1 and row["grace_open"]:
+                self._settle(self.recovery.judge(self._state, self.registry, venue, [symbol]), effects)
+            elif m < row["open_minute"] and (venue, m) in self.revisions:
+                self._settle(self.recovery.judge_late(self._state, self.registry, symbol, m), effects)
+            elif m < row["open_minute"]:
+                del self.recovery.candles[symbol, m]
 
-    def _compare_candle(self, symbol: int, minute: int, effects: list[Effect]) -> None:
-        """A closed candle against its final minute: a row that claims to be ok and differs loses its status."""
-        candle = self.candles.get((symbol, minute))
-        venue = int(self._tape.symbols[symbol]["venue"])
-        row = self._tape.venues[venue]
-        final = minute < row["open_minute"] - int(row["grace_open"])
-        if candle is None or not candle.closed or not final:
-            return
-        del self.candles[symbol, minute]
-        members = np.array([symbol])
-        if (venue, minute) not in self.revisions:
-            return
-        found = differences(self._recall(minute, members)[0], candle)
-        if found:
-            instrument = self.registry.instruments[symbol]
-            seq, now_ns = int(self._tape.clock[CLOCK_SEQ]), int(self._tape.clock[CLOCK_NOW])
-            detail = {"exchange_ts": close_ms(minute), "columns": found}
-            effects.append(Event(seq, now_ns, "candle_mismatch", instrument.venue, instrument.symbol, detail))
-            quality.revise(self._tape, self._bars, members, minute, int(Reason.CANDLE_MISMATCH))
+    def _settle(self, found: tuple[list[Verdict], list[Effect]], effects: list[Effect]) -> None:
+        """Publish what candles proved or disproved."""
+        verdicts, told = found
+        effects += told
+        for symbol, minute, added, taken_back in verdicts:
+            members, venue = np.array([symbol]), int(self._tape.symbols[symbol]["venue"])
+            self._recall(minute, members)
+            in_grace = self._in_grace(venue, minute)
+            quality.revise(self._tape, self._bars, members, minute, in_grace, added, taken_back)
             self._publish(venue, minute, members, effects)
+
+    def _in_grace(self, venue: int, minute: int) -> bool:
+        row = self._tape.venues[venue]
+        return bool(row["grace_open"]) and minute == row["open_minute"] - 1
+
+    def _pursue(self, venue: int, effects: list[Effect], come: bool = False) -> None:
+        """Minutes in grace that are in doubt: compare them with the candles at hand, ask for those that are not."""
+        if self._tape.venues[venue]["grace_open"]:
+            doubted = self.recovery.doubted(self._state, venue)
+            self._settle(self.recovery.judge(self._state, self.registry, venue, doubted), effects)
+            effects += self.recovery.ask_for_candles(self._state, self.registry, venue, doubted, come)
 
     def _take_turn(self, turned: Turned, effects: list[Effect]) -> None:
         """A connection is back, or a stream turned: minutes that were closed meanwhile lose their status."""
         effects += turned.effects
+        effects += self.recovery.ask_after_gaps(self._state, self.registry, turned.gaps)
         for (symbol, minute), reasons in sorted(turned.hidden.items()):
             self._lower(symbol, minute, reasons, effects)
+        for venue in sorted({int(self._tape.symbols[gap.symbol]["venue"]) for gap in turned.gaps}):
+            self._pursue(venue, effects)
 
     def _lower_late(self, venue: int, effects: list[Effect]) -> None:
         """Trades that came after grace: their minute keeps its values and loses its status, if it is remembered."""
@@ -391,28 +398,29 @@ class Conveyor:
         if (venue, minute) not in self.revisions:
             return
         before = self._recall(minute, members)[0]
+        in_grace = self._in_grace(venue, minute)
+        if in_grace and before["received"] != NULL:
+            add_mark(belt.marks, symbol, minute, reasons)  # what is judged anew must not forget it
         if before["received"] == NULL or (before["dq_status"] == Status.STALE and not late):
             return  # it had no row, or nothing to lose
         for name in ("received", "late_dropped"):
             self._bars.rows[name][symbol] += late
-        quality.revise(belt, self._bars, members, minute, int(reasons))
+        quality.revise(belt, self._bars, members, minute, in_grace, int(reasons))
         self._publish(venue, minute, members, effects)
 
     def _recall(self, minute: int, members: np.ndarray) -> np.ndarray:
         """Put the newest revision of a closed minute back into the rows; a copy of it."""
-        assert self.state is not None
-        rows = self.state.history.at(minute, members)
+        rows = self._state.history.at(minute, members)
         self._bars.rows[members] = rows
         return rows
 
     def _publish(self, venue: int, minute: int, members: np.ndarray, effects: list[Effect]) -> None:
         """Remember the rows of a minute, digest every stage, add a link to the chain."""
-        assert self.state is not None
         if not len(members):
             return
         rows = self._bars.rows.take(members)
         make_canonical(rows)
-        self.state.history.put(minute, members, rows)
+        self._state.history.put(minute, members, rows)
         key = (venue, minute)
         revision = self.revisions.get(key, -1) + 1
         self.revisions[key] = revision
@@ -423,7 +431,7 @@ class Conveyor:
         scales = tuple(map(self.registry.scales.__getitem__, indices))
         digests = {}
         for stage in STAGES:
-            words = tape.close(self._tape, venue) if stage == "tape" else row_words(stage, rows, self.state.room)
+            words = tape.close(self._tape, venue) if stage == "tape" else row_words(stage, rows, self._state.room)
             digests[stage] = stage_digest(stage, name, minute, revision, symbols, words)
         self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
         seq = int(self._tape.clock[CLOCK_SEQ])
@@ -448,19 +456,18 @@ class Conveyor:
         return self.universe
 
     @property
-    def _tape(self) -> Any:
+    def _state(self) -> EngineState:
         assert self.state is not None, "a configuration epoch comes first"
-        return self.state.tape
+        return self.state
+
+    @property
+    def _tape(self) -> Any:
+        return self._state.tape
 
     @property
     def _bars(self) -> Any:
-        assert self.state is not None, "a configuration epoch comes first"
-        return self.state.bars
+        return self._state.bars
 
     def _quality_limits(self) -> quality.Limits:
         limits = self.core.quality
         return quality.Limits(limits.book_slow_ms, limits.book_stale_ms, limits.oi_stale_ms, limits.return_max)
-
-    def _offset_ns(self, venue: int) -> int:
-        """Clock offset of a venue: the least of its live connections, else what it was when the last minute closed."""
-        return int(clock_offset(self._tape.venues, self._tape.connections, venue))

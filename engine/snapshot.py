@@ -146,7 +146,8 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
         "link": conveyor.link,
         "chain": conveyor.chain,
         "late": [[s, m, count] for (s, m), count in conveyor.late.items()],
-        "candles": [[s, m, list(candle)] for (s, m), candle in conveyor.candles.items()],
+        "candles": [[s, m, list(candle)] for (s, m), candle in conveyor.recovery.candles.items()],
+        "asked": [[s, m, what] for (s, m), what in conveyor.recovery.asked.items()],
         "revisions": [[v, m, r] for (v, m), r in conveyor.revisions.items()],
         "universe": conveyor.universe.encode(),
         "layout": LAYOUT_DIGEST,
@@ -198,7 +199,8 @@ def restore(snapshot: Snapshot) -> Conveyor:
     conveyor.universe.recall(header["universe"])
     conveyor.link, conveyor.chain = header["link"], header["chain"]
     conveyor.late = {(s, m): count for s, m, count in header["late"]}
-    conveyor.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
+    conveyor.recovery.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
+    conveyor.recovery.asked = {(s, m): what for s, m, what in header["asked"]}
     conveyor.revisions = {(v, m): r for v, m, r in header["revisions"]}
     tape, history = conveyor.state.tape, conveyor.state.history
     arrays = conveyor.state.arrays()

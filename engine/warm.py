@@ -26,6 +26,7 @@ from engine.core.kernel import CACHE, KERNELS, ROOT, WARM_MARK
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
 from engine.core.schema import CloseReason
+from engine.recovery import Verdict
 
 VENUE, SYMBOL = "binance_usdm", "WARMUSDT"
 CHANNELS = ("trade", "bookTicker", "depth", "markPrice")
@@ -104,6 +105,7 @@ def _play_without_frames() -> None:
     conveyor._fold()
     conveyor._close(0, CloseReason.EVENT, [])
     conveyor._revise(0, [])
+    conveyor._settle(([Verdict(0, BEGIN_MS // MS_PER_MINUTE, 0, 0)], []), [])
     snapshot.restore(snapshot.take(conveyor))
 
 

@@ -146,6 +146,9 @@ def write_context(row, total, now, minute, boundary_ns, symbol):
         if held:
             row.oi_open, row.oi_min, row.oi_max = total.interest_open, total.interest_min, total.interest_max
     row.mark_price, row.index_price, row.funding_rate = now.mark, now.index, now.funding
+    row.funding_rate_hour = np.nan
+    if symbol.funding_interval_h > 0:
+        row.funding_rate_hour = now.funding / symbol.funding_interval_h
     row.liquidation_count = row.liquidation_buy_base = row.liquidation_sell_base = NULL
     if symbol.has_liquidations:
         row.liquidation_count = total.liquidations if held else 0

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.bars.context import fold_contexts
 from engine.bars.depths import close_depths, fold_depths
+from engine.bars.ids import carry_ids, find_holes
 from engine.bars.quotes import close_quotes, fold_quotes
 from engine.bars.rows import rewrite_trades, write_rows
 from engine.bars.trades import fold_trades
@@ -53,6 +54,17 @@ def close(tape: Tape, bars: Bars, members: np.ndarray, minute: int, closing: Clo
         bars.context_now, bars.rows,
     )  # fmt: skip
     _conserve(bars, minute, lost)
+    carry_ids(members, minute, bars.trade_sums, bars.previous_id)
+    find_holes(members, minute, tape.symbols, bars.trade_sums, bars.previous_id)
+
+
+def look_for_holes(tape: Tape, bars: Bars, members: np.ndarray, minute: int) -> np.ndarray:
+    """Those of `members` for whom it has changed whether an id of `minute`, closed and in grace, is missing."""
+    before = bars.trade_sums["hole"][members, minute & 3]
+    find_holes(members, minute, tape.symbols, bars.trade_sums, bars.previous_id)
+    held = bars.trade_sums["minute"][members, minute & 3] == minute
+    changed: np.ndarray = members[held & (bars.trade_sums["hole"][members, minute & 3] != before)]
+    return changed
 
 
 def revise(tape: Tape, bars: Bars, members: np.ndarray, minute: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.core.frame import COUNTED, DUPLICATE, NOT_BELIEVED
+from engine.core.frame import COUNTED, DUPLICATE, NOT_BELIEVED, WORTH_NOTHING
 from engine.core.kernel import inlined, kernel
 from engine.core.layouts import CLOCK_LEDGER, CLOCK_TRADES, MINUTES_AHEAD
 from engine.core.marks import set_mark
@@ -29,6 +29,8 @@ def begin_trades(total, minute):
     total.square_hi = total.square_lo = 0
     total.size_max = 0
     total.received = total.late_merged = total.duplicate = total.rejected = 0
+    total.ids = total.hole = 0
+    total.first_id, total.last_id = INT_MAX, INT_MIN
 
 
 @inlined
@@ -51,6 +53,25 @@ def add_trade(total, tick):
     bought = quantity * tick.buy
     total.buy_base += bought
     total.buy_quote_hi, total.buy_quote_lo = add_product(total.buy_quote_hi, total.buy_quote_lo, price, bought)
+
+
+@inlined
+def enter_id(total, tick):
+    """One more id of a minute, where ids count."""
+    total.ids += 1
+    total.first_id = min(total.first_id, tick.order)
+    if tick.order > total.last_id:
+        total.last_id, total.last_id_ns = tick.order, tick.event_ns
+
+
+@inlined
+def enter_id_apart(sums, minute, opened, tick):
+    """The id of a trade that is accounted for in another minute than its own, or in none, if its own is held."""
+    total = sums[minute & 3]
+    if opened <= minute <= opened + MINUTES_AHEAD and total.minute < minute:
+        begin_trades(total, minute)
+    if total.minute == minute:
+        enter_id(total, tick)
 
 
 @inlined
@@ -77,8 +98,11 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
     for i in range(clock[CLOCK_TRADES]):
         tick = ticks[i]
         s = tick.symbol
-        venue = venues[symbols[s].venue]
+        symbol = symbols[s]
+        venue = venues[symbol.venue]
         opened = minute = venue.open_minute
+        apart = False
+        numbered = symbol.ids_count != 0 and tick.flag != DUPLICATE and tick.flag != NOT_BELIEVED
         counted, late = tick.flag == COUNTED, False
         begin_ns = opened * NS_PER_MINUTE
         if tick.event_ns < begin_ns or tick.event_ns >= begin_ns + NS_PER_MINUTE:
@@ -86,18 +110,24 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
             late, beyond = minute < opened, minute > opened + MINUTES_AHEAD
             if not counted:
                 # What is not counted is accounted for where it was seen, unless its minute is still to be closed.
-                if late or beyond or tick.flag == NOT_BELIEVED:
-                    minute = opened
+                if late or beyond or tick.flag in (NOT_BELIEVED, WORTH_NOTHING):
+                    minute, apart = opened, True
             elif late and not (minute == opened - 1 and venue.grace_open):
                 enter_late(ledger, clock, marks, s, minute, opened)
+                if numbered:
+                    enter_id_apart(sums[s], minute, opened, tick)
                 continue
             elif beyond:
                 set_mark(marks, s, opened, OVERFLOW)
-                minute, counted = opened, False
+                minute, counted, apart = opened, False, True
+        if numbered and apart:
+            enter_id_apart(sums[s], tick.event_ns // NS_PER_MINUTE, opened, tick)
         total = sums[s, minute & 3]
         if total.minute != minute:
             begin_trades(total, minute)
         total.received += 1
+        if numbered and not apart:
+            enter_id(total, tick)
         if counted and tick.quantity <= VOLUME_MAX - total.base:
             add_trade(total, tick)
             if late:
@@ -108,6 +138,6 @@ def fold_trades(clock, ticks, symbols, venues, marks, sums, ledger):
             total.rejected += 1
             if counted:
                 set_mark(marks, s, minute, OVERFLOW)
-            elif tick.flag == NOT_BELIEVED:
+            elif tick.flag in (NOT_BELIEVED, WORTH_NOTHING):
                 set_mark(marks, s, opened, REJECTED)
     clock[CLOCK_TRADES] = 0

@@ -24,7 +24,7 @@ IN_CANDLES, NOT_IN_CANDLES = 1, 2
 ) = range(8)  # fmt: skip
 
 # Trade flags, in Tape.trade_ticks.
-COUNTED, DUPLICATE, IN_NO_CANDLE, NOT_BELIEVED = range(4)
+COUNTED, DUPLICATE, IN_NO_CANDLE, NOT_BELIEVED, WORTH_NOTHING = range(5)
 
 # Sides of a forced order, in Tape.context_ticks.
 NOT_FORCED, FORCED_SELL, FORCED_BUY = range(3)

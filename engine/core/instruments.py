@@ -18,6 +18,7 @@ class Instrument:
     price_decimals, quantity_decimals: every price and quantity times ten to this power is a whole number (0 to 8).
     inverse: quantity counts contracts of `contract_size` quote units each (COIN-M); otherwise it is in base units.
     assumed: the scales were not told by the venue but taken from defaults or from the capture itself.
+    funding_interval_h: hours between two fundings; 0: what is usual at the venue, if there is funding at all.
     """
 
     venue: str
@@ -28,6 +29,7 @@ class Instrument:
     contract_size: int = 1
     inverse: bool = False
     assumed: bool = False
+    funding_interval_h: int = 0
 
     def __post_init__(self) -> None:
         for name in ("price_decimals", "quantity_decimals"):
@@ -36,6 +38,11 @@ class Instrument:
                     f"instrument {self.venue} {self.symbol}: {name} is {getattr(self, name)}, expected 0 to 8; "
                     "correct the instrument record"
                 )
+        if not 0 <= self.funding_interval_h <= 24:
+            raise ConfigError(
+                f"instrument {self.venue} {self.symbol}: funding_interval_h is {self.funding_interval_h}, "
+                "expected 0 to 24; correct the instrument record"
+            )
         if not (0 < len(self.symbol) <= 32 and self.symbol.isascii()):
             raise ConfigError(f"instrument {self.venue}: symbol {self.symbol!r}, expected 1 to 32 ASCII characters")
 

@@ -40,6 +40,7 @@ VENUE = _layout("venue", """
     grace_open        1 while late trades of open_minute - 1 are still merged
     dirty             1 if a late trade was merged since open_minute - 1 was last closed
     late              1 if trades of it came after grace since the last TICK
+    candles_due       1 if candles that have not come are asked for once they should have
     backfills         1: a new connection is first told of trades from before it
     subscribed_ns     receive time of the first subscription; -1 before
     closed_skew_ns    clock offset when the last minute closed; NULL before
@@ -76,7 +77,9 @@ SYMBOL = _layout("symbol", """
     quantity_decimals scale of its quantities
     inverse           1: quantity counts contracts
     contract_size     quote units per contract, inverse only
+    ids_count         1: trade ids count up by one, so that a missing one is a missing trade
     arrival_order     1: trades at one instant keep their arrival (ids do not increase)
+    funding_interval_h hours between two fundings; 0: there is none
     trade_channel     channel whose trades are counted; -1: none
     quote_channel     best-bid-and-offer channel; -1: the quote comes from the book
     book_channel      depth channel; -1: none
@@ -98,6 +101,8 @@ SYMBOL = _layout("symbol", """
     has_interest      1: open interest is subscribed
     has_mark          1: mark price is subscribed
     has_liquidations  1: forced orders are subscribed
+    has_candle        1: the venue's own candle is subscribed
+    candles_absent    minutes with trades in a row whose candle never came
     arrivals          trades seen, the venue order where ids do not increase
     newest_quote_ns   event time of the newest quote message; -1: none
     newest_book_ns    event time of the newest depth message; -1: none
@@ -125,7 +130,7 @@ BOOK = _layout("book", """
 
 TRADE_TICK = _layout("trade tick", """
     symbol            index of its symbol
-    flag              0 counted, 1 duplicate, 2 in no candle, 3 time not believed
+    flag              0 counted, 1 duplicate, 2 in no candle, 3 time not believed, 4 price or quantity zero
     event_ns          event time
     order             venue order among trades at one instant
     price             mantissa at price_decimals
@@ -186,6 +191,11 @@ TRADE_SUM = _layout("trade sums", """
     late_merged       merged after the first close
     duplicate         seen before
     rejected          in no candle, or not believed
+    ids               distinct ids of this minute, whatever became of their trades; only where ids count
+    first_id          least of them
+    last_id           greatest
+    last_id_ns        its event time
+    hole              1: when it was judged last, an id was missing
 """)  # fmt: skip
 
 QUOTE_SUM = _layout("quote sums", """

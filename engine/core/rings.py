@@ -60,6 +60,12 @@ class ColumnRing:
         put_rows(self.words, position, symbols, rows.view(np.int64).reshape(len(rows), len(self.index)))
         self.puts[position] += 1
 
+    def leave_out(self, minute: int, symbols: np.ndarray, name: str) -> None:
+        """Some symbols have no row of this minute: their column `name` is null, whatever stood here a ring ago."""
+        position = minute % self.minutes
+        self.words[self.index[name], position, symbols] = NULL
+        self.words[self.index[name], position + self.minutes, symbols] = NULL
+
     def put_back(self, position: int, words: np.ndarray) -> None:
         """Fill a position with its words, (columns, symbols), of the first symbols."""
         symbols = words.shape[1]

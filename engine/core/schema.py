@@ -88,10 +88,10 @@ class Reason(IntFlag):
 
 MEANINGS: dict[Reason, str] = {
     Reason.EDGE: "the recording of this symbol began or ended inside the minute",
-    Reason.GAP: "the connection was away for a part of the minute and trades may be missing",
+    Reason.GAP: "trades may be missing: nobody carried them for a part of the minute, or an id is missing",
     Reason.DISCONNECTED: "no live connection carried this symbol at any time of the minute",
     Reason.UNCONFIRMED: "closed by timeout, and nothing proved the connection alive after the boundary",
-    Reason.BOOK_GAP: "the book missed an update, or was exhausted, in the minute",
+    Reason.BOOK_GAP: "the book missed an update, or was exhausted, or nobody carried quotes or book for a part of the minute",
     Reason.BOOK_STALE: "no proof that the book is current within 3,000 ms of the close",
     Reason.NO_DATA: "neither a trade nor a quote in force",
     Reason.PRICE_SANITY: "low <= open, close <= high does not hold",
@@ -106,7 +106,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.OVERFLOW: "a limit of the state was reached and something was not counted",
     Reason.NO_TRADES: "a quiet minute; prices are mids",
     Reason.BOOK_SLOW: "book staleness between 1,500 and 3,000 ms",
-    Reason.RECOVERED: "late trades within grace were merged in this revision",
+    Reason.RECOVERED: "late trades within grace were merged, or the venue's own candle disproved a loss",
     Reason.FEED_ABSENT: "an optional channel (open interest, mark price, depth) is not configured; its columns are null",
 }
 STALE_REASONS = (
@@ -208,6 +208,7 @@ COLUMNS: tuple[Column, ...] = (
     _universe("is_hot", Form.INTEGER, "0|1", "carried as one of the hotlist, as the minute closed"),
     _universe("universe_rev", Form.INTEGER, "count", "revision of the venue's universe, as the minute closed"),
     _universe("tier", Form.STATUS, "top|mid|tail|none", "tenth by volume of what is carried, at the close before: first, last, between"),
+    _bars("funding_rate_hour", Form.REAL, "1/h", "as funding_rate, or no funding interval", "funding_rate / hours between two fundings"),
 )  # fmt: skip
 
 TIMEFRAME = "1m"

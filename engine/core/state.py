@@ -91,6 +91,8 @@ class Bars(NamedTuple):
     ledger: np.ndarray  # LEDGER (1024,)
     rows: np.ndarray  # ROW (symbols,): the minute being closed
     previous_mid: np.ndarray  # (symbols, 2) int64: minute and bid + ask at its close
+    previous_id: np.ndarray  # (symbols, 2) int64: greatest trade id of the closed minutes and its event time
+    candle_minutes: np.ndarray  # (symbols, SLOTS) int64: minutes whose candle came, at minute & 3
 
 
 class Choice(NamedTuple):
@@ -106,7 +108,8 @@ class Choice(NamedTuple):
 PER_SYMBOL = {
     "tape.symbols", "tape.marks", "tape.books", "tape.top_price", "tape.top_quantity", "tape.seen_ids",
     "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_now",
-    "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid",
+    "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid", "bars.previous_id",
+    "bars.candle_minutes",
     "universe.carried",
 }  # fmt: skip
 
@@ -162,6 +165,8 @@ class EngineState:
             ledger=zeros(LEDGER_LINES, LEDGER),
             rows=zeros(symbols, ROW),
             previous_mid=zeros((symbols, 2), np.int64),
+            previous_id=zeros((symbols, 2), np.int64),
+            candle_minutes=zeros((symbols, SLOTS), np.int64),
         )
         self.universe = Choice(
             candidates=zeros(limits.candidates_max, CANDIDATE),
@@ -193,7 +198,6 @@ class EngineState:
         bars.context_now["interest_ns"] = -1
         for name in ("interest", "mark", "index", "funding"):
             bars.context_now[name] = np.nan
-        bars.previous_mid[:] = -1
         universe = self.universe
         universe.candidates["venue"] = universe.candidates["symbol"] = -1
         universe.carried["candidate"] = universe.carried["row_minute"] = -1
@@ -201,6 +205,7 @@ class EngineState:
         universe.loaded["above_ns"] = universe.loaded["relief_ns"] = -1
         for name in ("day_volume", "day_interest", "volume", "interest"):
             universe.candidates[name] = np.nan
+        bars.previous_mid[:] = bars.previous_id[:] = bars.candle_minutes[:] = -1
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for the table at start, for snapshots and for the proof that nothing grows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.core.candle import VenueCandle
-from engine.core.schema import OhlcSource, Status
+from engine.core.schema import OhlcSource
 from engine.core.wide import as_int
 
 PRICES = ("open", "high", "low", "close")
@@ -14,12 +14,10 @@ QUOTES = ("quote_volume", "taker_buy_quote_volume")
 
 
 def differences(row: Any, candle: VenueCandle) -> list[str]:
-    """Columns in which a row that claims to be `ok` differs from the venue's candle; empty if it claims less.
+    """Columns in which a row differs from the venue's candle.
 
     A minute without trades has prices of its own (mids) where the venue repeats the last trade: volumes count.
     """
-    if row["dq_status"] != Status.OK:
-        return []
     ours: dict[str, int] = {name: int(row[name]) for name in ("trade_count", *BASES)}
     ours |= {name: as_int(row[f"{name}_hi"], row[f"{name}_lo"]) for name in QUOTES}
     if row["ohlc_source"] == OhlcSource.TRADE or candle.base_volume:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.core.frame import CORE_TRADE
 from engine.core.kernel import inlined, kernel
-from engine.core.marks import marks_of
+from engine.core.marks import marks_of, set_mark
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import NULL, PARTIAL_REASONS, STALE_REASONS, Reason, Status
 
@@ -16,7 +16,8 @@ NO_DATA, NO_TRADES, RECOVERED = int(Reason.NO_DATA), int(Reason.NO_TRADES), int(
 PRICE_SANITY, RETURN_OUTLIER = int(Reason.PRICE_SANITY), int(Reason.RETURN_OUTLIER)
 OI_STALE, FEED_ABSENT = int(Reason.OI_STALE), int(Reason.FEED_ABSENT)
 GAP, BOOK_GAP = int(Reason.GAP), int(Reason.BOOK_GAP)
-OF_TRADES = NO_DATA | NO_TRADES | RECOVERED | PRICE_SANITY  # judged anew in every revision
+OF_TRADES = NO_DATA | NO_TRADES | PRICE_SANITY  # judged anew in every revision
+OF_GRACE = GAP | RECOVERED  # judged anew as long as trades are merged
 
 
 @inlined
@@ -43,6 +44,12 @@ def reasons_of_trades(row):
 
 
 @inlined
+def reason_of_holes(total, minute):
+    """A missing id is a missing trade."""
+    return GAP if total.minute == minute and total.hole != 0 else 0
+
+
+@inlined
 def reasons_of_carriers(symbol, minute, present, proven, timed_out):
     """What follows from who carries the symbol: present and proven are bit sets of connections, as in Witness."""
     reasons = 0
@@ -64,14 +71,16 @@ def reasons_of_carriers(symbol, minute, present, proven, timed_out):
 @kernel
 def judge_rows(
     members, minute, present, proven, timed_out, skewed, slow_ms, stale_ms, interest_ms, return_max,
-    symbols, books, marks, previous_mid, rows,
+    symbols, books, marks, trades, previous_mid, rows,
 ):  # fmt: skip
     """Write dq_reasons and dq_status of `minute` for every symbol of `members`, and remember its mid."""
     for i in range(members.shape[0]):
         s = members[i]
         row, symbol = rows[s], symbols[s]
-        reasons = marks_of(marks, s, minute) | reasons_of_trades(row)
-        reasons |= reasons_of_carriers(symbol, minute, present, proven, timed_out)
+        reasons = reasons_of_carriers(symbol, minute, present, proven, timed_out)
+        if reasons & GAP:
+            set_mark(marks, s, minute, GAP)  # a later revision judges anew what ids say, and must not forget this
+        reasons |= marks_of(marks, s, minute) | reasons_of_trades(row) | reason_of_holes(trades[s, minute & 3], minute)
         if skewed:
             reasons |= SKEW
         if symbol.quote_channel >= 0 or symbol.book_channel >= 0:
@@ -97,11 +106,18 @@ def judge_rows(
 
 
 @kernel
-def judge_again(members, minute, marks, added, rows):
-    """A later revision: what the trades say is judged anew, everything else stays, `added` and new marks join."""
+def judge_again(members, minute, in_grace, marks, trades, added, taken_back, rows):
+    """A later revision: what the trades say is judged anew, and in grace what their ids say.
+
+    Everything else stays, `added` and new marks join, and `taken_back` leaves.
+    """
     for i in range(members.shape[0]):
         s = members[i]
         row = rows[s]
-        reasons = (row.dq_reasons & ~OF_TRADES) | marks_of(marks, s, minute) | reasons_of_trades(row) | added
+        reasons = row.dq_reasons & ~OF_TRADES
+        if in_grace:
+            reasons = (reasons & ~OF_GRACE) | reason_of_holes(trades[s, minute & 3], minute)
+        reasons |= marks_of(marks, s, minute) | reasons_of_trades(row)
+        reasons = (reasons & ~taken_back) | added
         row.dq_reasons = reasons
         row.dq_status = status_of(reasons)

@@ -36,10 +36,12 @@ def close(tape: Tape, bars: Bars, members: np.ndarray, minute: int, witness: Wit
     """Judge the rows of `minute` at its first close."""
     judge_rows(
         members, minute, witness.present, witness.proven, witness.timed_out, witness.skewed, *limits,
-        tape.symbols, tape.books, tape.marks, bars.previous_mid, bars.rows,
+        tape.symbols, tape.books, tape.marks, bars.trade_sums, bars.previous_mid, bars.rows,
     )  # fmt: skip
 
 
-def revise(tape: Tape, bars: Bars, members: np.ndarray, minute: int, added: int = 0) -> None:
-    """Judge a revision of `minute`; `added` are reasons that were found only now."""
-    judge_again(members, minute, tape.marks, added, bars.rows)
+def revise(
+    tape: Tape, bars: Bars, members: np.ndarray, minute: int, in_grace: bool, added: int = 0, taken_back: int = 0
+) -> None:
+    """Judge a revision of `minute`: `added` are reasons found only now, `taken_back` such as were disproved."""
+    judge_again(members, minute, in_grace, tape.marks, bars.trade_sums, added, taken_back, bars.rows)

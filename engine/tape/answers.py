@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.core.frame import ASKS, BIDS, LAST_ID, SYMBOL, TRANSACTION_MS
+from engine.core.frame import ASKS, BIDS, LAST_ID, SYMBOL, TRADES, TRANSACTION_MS
 from engine.core.kernel import inlined, kernel
-from engine.core.layouts import CLOCK_PENDING, CLOCK_PENDING_LEVELS, SET_FUTURE
+from engine.core.layouts import CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_TRADES, SET_FUTURE
 from engine.core.marks import set_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.tape.apply import (
@@ -19,13 +19,17 @@ from engine.tape.apply import (
     NEXT,
     OLD,
     break_book,
+    copy_trade,
     emit_book,
     follows,
     note_spill,
+    place_trade,
     set_sides,
     take_context,
+    worth,
 )
 from engine.tape.book import clear
+from engine.tape.seen import seen_before
 from engine.tape.watermark import corrected
 
 
@@ -100,6 +104,36 @@ def apply_snapshot(tape, c, recv_ns):
         return BOOK_MENDED
     break_book(tape, s, event_ns)
     return BOOK_BROKEN
+
+
+@kernel
+def apply_past_trades(tape, c, recv_ns):
+    """Trades in hand that REST told: those not seen yet are counted, late ones by the usual rules.
+
+    They are old when they come, so they teach no clock, no disorder and no watermark; a trade of a minute that the
+    recording cut, or so far back that its id may have been forgotten, is left out.
+    """
+    clock = tape.clock
+    for i in range(tape.frame[TRADES]):
+        fresh = tape.fresh[i]
+        symbol = tape.symbols[fresh.symbol]
+        venue = tape.venues[symbol.venue]
+        minute = fresh.event_ns // NS_PER_MINUTE
+        size = tape.seen_ids.shape[2]
+        if venue.open_minute < 0 or minute <= symbol.edge_minute:
+            continue
+        if symbol.ids_count and fresh.order <= symbol.newest_id - (size - (size >> 2)):
+            continue
+        if fresh.event_ns > max(recv_ns, corrected(tape.connections[c], recv_ns)) + tape.settings[SET_FUTURE]:
+            tape.connections[c].future += 1
+            continue
+        if seen_before(symbol, tape.seen_ids[fresh.symbol], fresh.order):
+            continue
+        tick = tape.trade_ticks[clock[CLOCK_TRADES]]
+        clock[CLOCK_TRADES] += 1
+        copy_trade(fresh, symbol, tick)
+        tick.flag = worth(fresh)
+        place_trade(symbol, venue, tick)
 
 
 @kernel

@@ -184,6 +184,8 @@ def hear(tape: Tape, c: int) -> Turned:
                 continue  # this stream of the connection is silent
             if tape.symbols[symbol]["lost_ns"][core] == NEVER:
                 tape.symbols[symbol]["lost_ns"][core] = CARRIED
+                if core == CORE_TRADE:
+                    tape.symbols[symbol]["gap_to_ns"] = max(first_ns, told_ns)  # what was before is no hole
                 cut(tape, symbol, min(first_ns, told_ns), max(first_ns, told_ns))
             else:
                 regain(tape, symbol, core, max(first_ns, told_ns), turned)

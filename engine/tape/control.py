@@ -75,6 +75,8 @@ def add_instrument(tape: Tape, registry: Registry, record: Record) -> list[Effec
                 f"{before.quantity_decimals} to {instrument.price_decimals},{instrument.quantity_decimals} at seq "
                 f"{record.seq}; begin a new journal at the change"
             )
+        if instrument.funding_interval_h:
+            tape.symbols[known]["funding_interval_h"] = instrument.funding_interval_h
         return []
     index = len(registry.instruments)
     if index == len(tape.symbols):
@@ -83,9 +85,11 @@ def add_instrument(tape: Tape, registry: Registry, record: Record) -> list[Effec
         )
     registry.add(instrument)
     symbol = tape.symbols[index]
+    symbol["funding_interval_h"] = instrument.funding_interval_h or dialect.funding_interval_h
     symbol["venue"] = venue
     symbol["price_decimals"], symbol["quantity_decimals"] = instrument.price_decimals, instrument.quantity_decimals
     symbol["inverse"], symbol["contract_size"] = instrument.inverse, instrument.contract_size
+    symbol["ids_count"] = dialect.ids_count
     symbol["arrival_order"], symbol["spot_sequence"] = dialect.arrival_order, dialect.spot_sequence
     symbol["name_length"] = len(instrument.symbol)
     symbol["name"] = np.frombuffer(instrument.symbol.encode().ljust(64, b"\0"), "<i8")
@@ -301,5 +305,5 @@ def _derive_symbol(tape: Tape, symbol: int, dialect: Dialect, pairs: list[tuple[
         row[f"{kind}_on_change"] = channel >= 0 and dialect.channels[channel].on_change
     feeds = {feed for i in indices for feed in dialect.channels[i].carries}
     row["has_interest"], row["has_mark"] = "interest" in feeds, "mark" in feeds
-    row["has_liquidations"] = "liquidations" in feeds
+    row["has_liquidations"], row["has_candle"] = "liquidations" in feeds, "candle" in feeds
     row["active"] = bool(used)

@@ -38,6 +38,8 @@ class Dialect:
     arrival_order: trade ids do not increase, so trades at one instant keep their arrival.
     listing: the request whose answer lists every symbol with its last 24 hours; empty: none.
     names_quote: a symbol's name ends with its quote asset, so that only some of them can be compared.
+    ids_count: trade ids count up by one. backfills: request -> the trade channel whose trades its answer holds.
+    funding_interval_h: hours between two fundings where an instrument does not say; 0: there is none.
     """
 
     venue: str
@@ -57,6 +59,9 @@ class Dialect:
     requests: tuple[str, ...] = ()
     listing: str = ""
     names_quote: bool = False
+    ids_count: bool = False
+    backfills: dict[str, str] = field(default_factory=dict)
+    funding_interval_h: int = 0
 
     @property
     def names(self) -> list[str]:

@@ -6,7 +6,7 @@ frames; every reading is counted per connection, so that `fallbacks` shows the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from engine.core.records import Record
 from engine.core.registry import Registry
 from engine.core.schema import Reason
 from engine.core.state import Tape
-from engine.tape.answers import apply_answer, apply_snapshot
+from engine.tape.answers import apply_answer, apply_past_trades, apply_snapshot
 from engine.tape.apply import BOOK_BROKEN
 from engine.tape.dialect import Dialect
 from engine.tape.message import (
@@ -54,37 +54,58 @@ def read_frame(tape: Tape, registry: Registry, record: Record) -> tuple[list[Eff
     venue = int(connection["venue"])
     dialect = VENUES[tape.venues[venue]["dialect"]]
     tape.frame[slot.KIND] = slot.KIND_NONE
+    named: list[int] = []  # symbols of the frame, once it was understood
     try:
         channel, messages = dialect.decode(record.payload)
         candles, rest = _known(registry, dialect, messages)
+        named = sorted({symbol for symbol, _ in rest})
         index = dialect.channel_index(channel)
         if rest and (index >= 0 or isinstance(rest[0][1], Context | Liquidation)):
             fill(tape, rest)  # else nothing, or a stream nobody could have subscribed
             tape.frame[slot.CHANNEL] = index
     except MalformedError as error:
         tape.frame[slot.KIND] = slot.KIND_NONE
-        return [_malformed(tape, registry, venue, record, error)], []
+        return [_malformed(tape, registry, venue, record, error, named)], []
     connection["ignored" if all(isinstance(m, Ignored) for m in messages) else "fallbacks"] += 1
     return [], candles
 
 
 def read_answer(
-    tape: Tape, registry: Registry, record: Record, dialect: Dialect, request: str, symbol: str, body: bytes
-) -> tuple[list[Effect], bool]:
-    """Read and apply the answer to a REST request; returns effects, and whether a book broke."""
+    tape: Tape, registry: Registry, record: Record, request: str, symbol: str, body: bytes, fold: Callable[[], None]
+) -> tuple[list[Effect], Candles, bool]:
+    """Read and apply the answer to a REST request, to a connection that was up once.
+
+    fold: empties the tick buffers, which an answer of many trades fills more than once. Returns effects, the candles it
+    held, and whether a book broke.
+    """
+    dialect = VENUES[tape.venues[tape.connections[record.source]["venue"]]["dialect"]]
+    broke = False
     try:
-        _, rest = _known(registry, dialect, dialect.decode_rest(request, symbol, body))
-        if rest:
+        candles, rest = _known(registry, dialect, dialect.decode_rest(request, symbol, body))
+        if request in dialect.backfills:
+            _apply_past_trades(tape, record, dialect.channel_index(dialect.backfills[request]), rest, fold)
+        elif rest:
             fill(tape, rest)
+            if tape.frame[slot.KIND] == slot.KIND_SNAPSHOT:
+                broke = apply_snapshot(tape, record.source, record.recv_ns) == BOOK_BROKEN
+            else:
+                apply_answer(tape, record.recv_ns)
     except MalformedError as error:
         detail = {"request": request, "reason": error.reason}
-        return [_event(record, "malformed_answer", dialect.venue, detail)], False
-    if not rest:
-        return [], False
-    if tape.frame[slot.KIND] == slot.KIND_SNAPSHOT:
-        return [], apply_snapshot(tape, record.source, record.recv_ns) == BOOK_BROKEN
-    apply_answer(tape, record.recv_ns)
-    return [], False
+        return [_event(record, "malformed_answer", dialect.venue, detail)], [], False
+    return [], candles, broke
+
+
+def _apply_past_trades(
+    tape: Tape, record: Record, channel: int, trades: list[tuple[int, Any]], fold: Callable[[], None]
+) -> None:
+    """Trades of the channel that is counted; those of another one have ids of their own."""
+    if not trades or tape.symbols[trades[0][0]]["trade_channel"] != channel:
+        return
+    for first in range(0, len(trades), len(tape.fresh)):
+        fill(tape, trades[first : first + len(tape.fresh)])
+        apply_past_trades(tape, record.source, record.recv_ns)
+        fold()
 
 
 def read_listing(record: Record, dialect: Dialect, body: bytes) -> tuple[list[Effect], list[Listed]]:
@@ -189,14 +210,20 @@ def _trade_row(tape: Tape, symbol: int, trade: Trade) -> tuple[int, ...]:
     )
 
 
-def _malformed(tape: Tape, registry: Registry, venue: int, record: Record, error: MalformedError) -> Effect:
-    """Count it, and mark the open minute of every symbol the connection carries: a trade may be missing."""
+def _malformed(
+    tape: Tape, registry: Registry, venue: int, record: Record, error: MalformedError, named: list[int]
+) -> Effect:
+    """Count it, and mark the open minute of the symbols it named, or of every one the connection carries.
+
+    A trade may be missing; of whom, only a frame that was understood but for its numbers can say.
+    """
     source = record.source
     tape.connections[source]["malformed"] += 1
     minute = int(tape.venues[venue]["open_minute"])
     reason = Reason.REJECTED if error.trade else Reason.MALFORMED
     if minute >= 0:
-        for symbol in np.flatnonzero(tape.symbols["carriers"] >> source & 1):
+        carried = np.flatnonzero(tape.symbols["carriers"] >> source & 1).tolist()
+        for symbol in [s for s in named if s in carried] or carried:
             add_mark(tape.marks, int(symbol), minute, int(reason))
     detail = {"connection": source, "reason": error.reason, "frame": record.payload[:200].decode("utf-8", "replace")}
     return _event(record, "malformed_frame", registry.venues[venue], detail)

@@ -9,7 +9,7 @@ from engine.core.layouts import CLOCK_NOW, CLOCK_TICKED, DISORDER_BINS, SET_FUTU
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import NULL
 
-NOTHING, CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, REVISE, END_GRACE, LOWER = range(6)
+NOTHING, CLOSE_BY_EVENT, CLOSE_BY_TIMEOUT, REVISE, END_GRACE, LOWER, CANDLES = range(7)
 BIN_NS = 10_000_000
 SAMPLES_MIN = 1_000
 UNKNOWN_OFFSET_NS = 3_600 * NS_PER_S  # with no offset known yet, a message this far off is not believed
@@ -175,6 +175,8 @@ def due(clock, settings, venues, connections, v):
             return REVISE
         if venue_now_ns >= boundary_ns - NS_PER_MINUTE + settings[SET_GRACE]:
             return END_GRACE
+        if venue.candles_due and venue_now_ns >= boundary_ns - NS_PER_MINUTE + settings[SET_WATERMARK]:
+            return CANDLES
     if passed(connections, v, boundary_ns):
         return CLOSE_BY_EVENT
     if ticked and venue_now_ns >= boundary_ns + settings[SET_WATERMARK]:

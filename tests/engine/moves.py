@@ -66,6 +66,8 @@ class Teller:
     used_ms: set[tuple[int, int]] = field(default_factory=set)
     frames_of_trades: list[int] = field(default_factory=list)
     anchored_ms: int = -(10**9)
+    numbered: list[tuple[int, int, int]] = field(default_factory=list)  # (symbol, ms, id) of every trade there was
+    lost: list[tuple[int, int, int, int, int, bool]] = field(default_factory=list)  # and of those not heard: what of
 
     @property
     def venue(self) -> str:
@@ -133,6 +135,8 @@ class Teller:
             self.sent += len(trades)
             return
         ((s, at, price, quantity, buy, number),) = trades
+        if at <= came:  # else it comes from the future, and is not believed
+            self.numbered.append((s, at, number))
         for channel in self.trade_channels:
             if channel == "trade":
                 place = story.trade(

@@ -26,6 +26,7 @@ from tests.engine.sessions import (
     BINANCE,
     KINDS,
     PERMUTED,
+    SENT,
     TRADE_CHANNELS,
     Session,
     Told,
@@ -280,7 +281,7 @@ def conservation(count: int) -> Callable[[], None]:
     """received = in the bar + late + duplicate + rejected in every row, and over the session every message once."""
 
     @cases(count)
-    @given(session=sessions())
+    @given(session=sessions(SENT))
     def check(session: Session) -> None:
         sent = told(session)
         result = run(sent.records)

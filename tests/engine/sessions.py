@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind
 from tests.engine.helpers import START_MS, Story
+from tests.engine.losses import LOSSES, count_ids
 from tests.engine.moves import ANCHORS_MS, DELAY_MS_MAX, LAG_MS, PLAY, SYMBOLS, TICK_MS, Move, Room, Teller, minute_end
 
 BINANCE = ("binance_usdm", "binance_spot", "binance_coinm")
@@ -21,11 +22,12 @@ TRADE_CHANNELS = (("trade",), ("aggTrade",), ("trade", "aggTrade"))  # Binance; 
 KINDS = (
     "trade", "trade", "trade", "trades", "late", "dropped", "again", "fund", "future", "quote", "quote", "book", "book",
     "gap", "snapshot", "snapshot", "context", "interest", "liquidation", "candle", "odd", "reconnect", "boundary",
-    "quiet", "silence",
+    "quiet", "silence", "hole", "hole", "backfill", "stream", "twin", "told_candle",
 )  # fmt: skip
 
 
-PERMUTED = tuple(kind for kind in KINDS if kind != "silence")
+PERMUTED = tuple(kind for kind in KINDS if kind != "silence" and kind not in LOSSES)
+SENT = tuple(kind for kind in KINDS if kind != "backfill")  # every trade in a row came on a connection
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,11 @@ def tellers_of(session: Session) -> tuple[list[Teller], int]:
             if teller.newest_came - LAG_MS > now and move.kind not in ("late", "dropped"):
                 now = max(now, teller.newest_came - LAG_MS - DELAY_MS_MAX)
             _anchor_until(teller, now)
-            PLAY[move.kind](teller, move, now)
+            (PLAY | LOSSES)[move.kind](teller, move, now)
     end = minute_end(max(now, *(teller.newest_came for teller in tellers)))
     for teller in tellers:
         _anchor_until(teller, end + ANCHORS_MS[0])
+        count_ids(teller)
     return tellers, end + MS_PER_MINUTE + 5_000
 
 

@@ -408,6 +408,7 @@ def context_columns(symbol: Symbol, minute: int) -> Row:
         "mark_price": newest("mark"),
         "index_price": newest("index"),
         "funding_rate": newest("funding"),
+        "funding_rate_hour": per_hour(symbol.venue, newest("funding")),
         "liquidation_count": None,
         "liquidation_buy_base": None,
         "liquidation_sell_base": None,
@@ -418,6 +419,11 @@ def context_columns(symbol: Symbol, minute: int) -> Row:
         row["liquidation_buy_base"] = sum((order.quantity for order in forced if order.buy), Decimal(0))
         row["liquidation_sell_base"] = sum((order.quantity for order in forced if not order.buy), Decimal(0))
     return row
+
+
+def per_hour(venue: str, funding: Decimal | None) -> Decimal | None:
+    """Hyperliquid pays every hour, Binance futures every eight unless an instrument says otherwise."""
+    return None if funding is None else funding / (1 if venue == "hyperliquid" else 8)
 
 
 def row_of(symbol: Symbol, minute: int, trades: Sequence[Trade]) -> Row:

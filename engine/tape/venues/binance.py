@@ -33,6 +33,7 @@ DEPTH_SPEEDS = ("", "@0ms", "@100ms", "@250ms", "@500ms", "@1000ms")
 SPEEDS = {"markPrice": ("", "@1s")}
 TRADE_CHANNELS = ("trade", "aggTrade")
 PARTIAL_DEPTH = re.compile(r"[^@]*@depth(5|10|20)(@[0-9]+ms)?")
+BACKFILLS = {"aggTrades": "aggTrade", "trades": "trade"}
 
 
 def stream_names(channel: str, symbol: str) -> list[str]:
@@ -187,14 +188,51 @@ def _partial(stream: str, data: dict[str, Any]) -> Message:
     return Levels(stream.split("@")[0].upper(), level_texts(bids), level_texts(asks), event_ms)
 
 
+def _past_aggregate(symbol: str, item: Any) -> Message:
+    if type(item) is not dict:
+        raise MalformedError("not an object", trade=True)
+    return _aggregate(item | {"s": symbol})
+
+
+def _past_trade(symbol: str, item: Any) -> Message:
+    """These are of the order book alone: what is in no candle is not among them."""
+    if type(item) is not dict:
+        raise MalformedError("not an object", trade=True)
+    return Trade(
+        symbol, whole(item.get("id")), text(item, "price"), text(item, "qty"), not truth(item, "isBuyerMaker"),
+        time_ms(item.get("time")),
+    )  # fmt: skip
+
+
+def _past_kline(symbol: str, item: Any) -> Message:
+    """[open time, o, h, l, c, volume, close time, quote volume, count, taker base, taker quote, ...]"""
+    if type(item) is not list or len(item) < 11 or any(type(item[i]) is not str for i in (1, 2, 3, 4, 5, 7, 9, 10)):
+        raise MalformedError("kline")
+    return Candle(
+        symbol, time_ms(item[0]), False, item[1], item[2], item[3], item[4], item[5], whole(item[8]), item[7], item[9],
+        item[10],
+    )  # fmt: skip
+
+
+LISTS: dict[str, Callable[[str, Any], Message]] = {
+    "aggTrades": _past_aggregate,
+    "trades": _past_trade,
+    "klines": _past_kline,
+}
+
+
 def decode_rest(request: str, symbol: str, body: bytes) -> list[Message]:
-    """A REST answer: `depth`, `openInterest`, and `ticker`, the last 24 hours of every symbol."""
+    """A REST answer: `depth`, `openInterest`, `aggTrades`, `trades`, `klines`, `ticker`: 24 hours of every symbol."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise MalformedError("not JSON") from None
     if request == "ticker":
         return _listed(data)
+    if request in LISTS:
+        if type(data) is not list:
+            raise MalformedError("not a list")
+        return [LISTS[request](symbol, item) for item in data]
     if type(data) is not dict:
         raise MalformedError("not an object")
     if request == "depth":

@@ -42,4 +42,7 @@ DIALECT = Dialect(
     contract_sizes={"BTC": 100, "": 10},  # USD per contract; every coin but BTC has 10
     inverse=True,
     requests=("depth",),
+    ids_count=True,
+    backfills=binance.BACKFILLS,
+    funding_interval_h=8,
 )

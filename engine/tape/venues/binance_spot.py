@@ -46,7 +46,7 @@ DIALECT = Dialect(
         Channel("bookTicker", CORE_QUOTE, timed=False),
         Channel("depth", CORE_BOOK, diff=True),
         *(Channel(f"depth{levels}", CORE_BOOK, timed=False, on_change=False) for levels in (20, 10, 5)),
-        Channel("kline_1m"),
+        Channel("kline_1m", carries=frozenset({"candle"})),
     ),
     templates=TEMPLATES,
     stream_names=binance.stream_names,
@@ -58,4 +58,6 @@ DIALECT = Dialect(
     requests=("depth",),
     listing="ticker",
     names_quote=True,
+    ids_count=True,
+    backfills=binance.BACKFILLS,
 )

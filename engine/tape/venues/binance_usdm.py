@@ -56,7 +56,7 @@ CHANNELS = (
     Channel("markPrice", carries=frozenset({"mark"})),
     Channel("openInterest", carries=frozenset({"interest"})),
     Channel("forceOrder", carries=frozenset({"liquidations"})),
-    Channel("kline_1m"),
+    Channel("kline_1m", carries=frozenset({"candle"})),
 )
 DIALECT = Dialect(
     venue="binance_usdm",
@@ -71,4 +71,7 @@ DIALECT = Dialect(
     requests=("depth",),
     listing="ticker",
     names_quote=True,
+    ids_count=True,
+    backfills=binance.BACKFILLS,
+    funding_interval_h=8,
 )

@@ -173,11 +173,15 @@ def decode(payload: bytes) -> tuple[str, list[Message]]:
 
 
 def decode_rest(request: str, _symbol: str, body: bytes) -> list[Message]:
-    """A REST answer: `metaAndAssetCtxs`. The minute row needs none: the book comes whole over the socket."""
+    """A REST answer: `candleSnapshot`, `metaAndAssetCtxs`. The book comes over the socket, past trades not at all."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise MalformedError("not JSON") from None
+    if request == "candleSnapshot":
+        if type(data) is not list:
+            raise MalformedError("candles")
+        return [_candle(item) for item in data]
     return _listed(data) if request == "metaAndAssetCtxs" else [Ignored(request)]
 
 
@@ -211,7 +215,7 @@ DIALECT = Dialect(
         *core_channels(("trades",), "bbo"),
         Channel("l2Book", CORE_BOOK, on_change=False),
         Channel("activeAssetCtx", timed=False, carries=frozenset({"interest", "mark"})),
-        Channel("candle"),
+        Channel("candle", carries=frozenset({"candle"})),
         Channel("allMids"),
     ),
     templates=TEMPLATES,
@@ -222,4 +226,5 @@ DIALECT = Dialect(
     quantity_decimals=8,
     arrival_order=True,
     listing="metaAndAssetCtxs",
+    funding_interval_h=1,
 )
