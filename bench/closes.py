@@ -47,7 +47,7 @@ def minutes_of(conveyor: Conveyor, symbols: int, minutes: int, seed: int = 3) ->
 def _add_trades(tape: Any, symbols: np.ndarray, event_ns: int, price: np.ndarray, draw: np.random.Generator) -> None:
     ticks = tape.trade_ticks[tape.clock[CLOCK_TRADES] :][: len(symbols)]
     ticks["symbol"], ticks["event_ns"], ticks["price"], ticks["flag"] = symbols, event_ns, price, 0
-    ticks["order"], ticks["count"] = event_ns, 1
+    ticks["order"], ticks["count"] = event_ns // NS_PER_MINUTE, 1  # one a minute: ids that count have no hole
     ticks["quantity"], ticks["buy"] = draw.integers(1, 50_000, len(symbols)), draw.integers(0, 2, len(symbols))
     tape.clock[CLOCK_TRADES] += len(symbols)
 

@@ -34,7 +34,7 @@ from engine.core.registry import Registry
 from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import EngineState
 from engine.quality import stage as quality
-from engine.recovery import Recovery, Verdict
+from engine.recovery import CANDLE_MINUTES_MAX, Recovery, Verdict
 from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.answers import apply_snapshot
@@ -333,7 +333,7 @@ class Conveyor:
         if record.kind == RecordKind.REST and venue_time(self._tape, venue, record.recv_ns) // NS_PER_MINUTE > minute:
             candle = candle._replace(closed=True)
         self.recovery.take(symbol, minute, candle)
-        for m in (minute - 1, minute):
+        for m in range(minute - CANDLE_MINUTES_MAX, minute + 1):
             held = self.recovery.candles.get((symbol, m))
             row = self._tape.venues[venue]
             if held is None or not held.closed:

@@ -49,13 +49,14 @@ class Recovery:
     # What comes
 
     def take(self, symbol: int, minute: int, candle: VenueCandle) -> None:
-        """A candle of the venue. Where it has no closed flag, the one of the next minute closes it."""
+        """A candle of the venue. Where it has no closed flag, the next one closes it; a quiet minute may have none."""
         before = self.candles.get((symbol, minute))
         closed = candle.closed or (before is not None and before.closed)
         self.candles[symbol, minute] = candle._replace(closed=closed)
-        earlier = self.candles.get((symbol, minute - 1))
-        if earlier and not earlier.closed:
-            self.candles[symbol, minute - 1] = earlier._replace(closed=True)
+        for before_it in range(minute - CANDLE_MINUTES_MAX, minute):
+            earlier = self.candles.get((symbol, before_it))
+            if earlier and not earlier.closed:
+                self.candles[symbol, before_it] = earlier._replace(closed=True)
 
     # What is asked for
 
@@ -173,8 +174,11 @@ class Recovery:
         return effects
 
     def forget(self, state: EngineState, venue: int) -> None:
-        """What was asked for minutes that are final now."""
+        """What was asked for minutes that are final now, and candles that nothing will close any more."""
         open_minute = int(state.tape.venues[venue]["open_minute"])
+        for symbol, minute in [key for key in self.candles if key[1] < open_minute - CANDLE_MINUTES_MAX]:
+            if state.tape.symbols[symbol]["venue"] == venue:
+                del self.candles[symbol, minute]
         for symbol, minute in [key for key in self.asked if key[1] < open_minute]:
             if state.tape.symbols[symbol]["venue"] == venue:
                 del self.asked[symbol, minute]

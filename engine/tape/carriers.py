@@ -182,14 +182,20 @@ def hear(tape: Tape, c: int) -> Turned:
         for symbol in np.flatnonzero(carries & (tape.symbols["lost_ns"][:, core] != CARRIED)).tolist():
             if not carried(tape, symbol, core):
                 continue  # this stream of the connection is silent
-            if tape.symbols[symbol]["lost_ns"][core] == NEVER:
-                tape.symbols[symbol]["lost_ns"][core] = CARRIED
-                if core == CORE_TRADE:
-                    tape.symbols[symbol]["gap_to_ns"] = max(first_ns, told_ns)  # what was before is no hole
-                cut(tape, symbol, min(first_ns, told_ns), max(first_ns, told_ns))
-            else:
-                regain(tape, symbol, core, max(first_ns, told_ns), turned)
+            found(tape, symbol, core, min(first_ns, told_ns), max(first_ns, told_ns), turned)
     return turned
+
+
+def found(tape: Tape, symbol: int, core: int, from_ns: int, to_ns: int, turned: Turned) -> None:
+    """Somebody carries the channel, at last or again. from_ns, to_ns: where its recording begins if it is at last."""
+    row = tape.symbols[symbol]
+    if row["lost_ns"][core] != NEVER:
+        regain(tape, symbol, core, to_ns, turned)
+        return
+    row["lost_ns"][core] = CARRIED
+    if core == CORE_TRADE:
+        row["gap_to_ns"] = to_ns  # ids of before are no holes
+    cut(tape, symbol, from_ns, to_ns)
 
 
 def forget(tape: Tape, symbol: int, core: int, now_ns: int) -> None:

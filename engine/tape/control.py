@@ -26,12 +26,12 @@ from engine.tape.carriers import (
     cut,
     forget,
     forsaken,
+    found,
     hear,
     hide,
     lose,
     markable,
     newest_heard,
-    regain,
     venue_time,
 )
 from engine.tape.dialect import Dialect
@@ -179,8 +179,8 @@ def turn_stream(tape: Tape, registry: Registry, record: Record) -> Turned:
                 hide(tape, symbol, REASONS[core], since_ns, now_ns, turned)
         else:
             row["silent"][core] &= ~(1 << c)
-            if row["lost_ns"][core] >= 0 and carried(tape, symbol, core):
-                regain(tape, symbol, core, now_ns, turned)
+            if row["lost_ns"][core] != CARRIED and carried(tape, symbol, core):
+                found(tape, symbol, core, now_ns, now_ns, turned)
                 if core == CORE_BOOK and row["book_is_diff"]:
                     turned.effects.append(SnapshotNeeded(record.seq, turn.venue, turn.symbol, "stream back"))
     return turned

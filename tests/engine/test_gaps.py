@@ -259,6 +259,22 @@ def test_a_stream_that_is_silent_on_one_of_two_connections_hides_nothing() -> No
     assert status(story.run()) == ("ok", set())
 
 
+def test_a_stream_that_was_silent_from_the_first_is_carried_once_it_is_back() -> None:
+    """Quotes were never heard before M + 1:20; trades are: from then on a loss of quotes is seen again."""
+    story = Story().up("trade", "bookTicker", came=-40_000)
+    story.stream("silent", "bookTicker", -39_500, since=-40_000)
+    story.trade(-39_000)
+    story.trade(D60 + 500)
+    story.stream("back", "bookTicker", D60 + 20_000, since=D60 + 20_000)
+    story.quote(D60 + 21_000)
+    story.trade(D120 + 500)
+    story.stream("silent", "bookTicker", D120 + 20_000, since=D120 + 10_000)
+    story.trade(D180 + 500)
+    run = story.run()
+    assert status(run, 1) == ("partial", {"edge"})
+    assert "book_gap" in status(run, 2)[1]
+
+
 def test_a_candle_that_falls_silent_changes_no_status() -> None:
     story = trading("trade", "kline_1m")
     story.stream("silent", "kline_1m", 20_000, since=10_000)

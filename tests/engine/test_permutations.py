@@ -65,7 +65,7 @@ def test_generated_sessions_have_something_of_everything() -> None:
             reasons.update(rows[-1]["dq_reasons"] | {rows[-1]["dq_status"], rows[-1]["close_reason"]})
             columns.update(name for name in ("late_merged", "late_dropped", "duplicate", "rejected") if rows[-1][name])
     assert {"connection_down", "gap", "book_gap", "late_trades", "malformed_frame"} <= set(events)
-    assert {"stream_silent", "stream_back", "stream_refused", "recovered"} <= set(events)
+    assert {"stream_silent", "stream_back", "stream_refused"} <= set(events)
     assert {"recovered", "gap", "edge", "no_trades", "malformed", "late_trades", "ok", "timeout"} <= set(reasons)
     assert set(columns) == {"late_merged", "late_dropped", "duplicate", "rejected"}
     assert revisions[2] > 5
