@@ -150,7 +150,7 @@ def _crossed(draw: Draw) -> list[PlanEntry]:
 def _absurd(draw: Draw) -> list[PlanEntry]:
     how = draw.one(("nan", "zero", "negative", "huge", "x10"))
     channel = draw.one((draw.trades, draw.quotes))
-    return [_entry("absurd_price", draw, 10.0, how=how, channels=[channel], symbols=[draw.symbol], probability=0.1)]
+    return [_entry("absurd_price", draw, 20.0, how=how, channels=[channel], symbols=[draw.symbol], probability=0.2)]
 
 
 def _huge(draw: Draw) -> list[PlanEntry]:

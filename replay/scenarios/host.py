@@ -11,6 +11,7 @@ from engine.core.errors import FeedError
 from engine.core.ports import Clock, Http, Link, Receiver, Transport
 from engine.io.clock import AnchoredClock
 from engine.io.disk import OsDisk
+from engine.io.feeds.sockets import MESSAGE_BYTES_MAX
 from replay.chaos.disk import Killed
 from replay.exchange import VirtualLoop
 
@@ -120,6 +121,20 @@ class HostClock:
         return self.wall_ns()
 
 
+class Guard:
+    """A receiver that ends the link at a message that is too long, as the sockets do."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.pong, self.ended, self._frame = receiver.pong, receiver.ended, receiver.frame
+        self.link: Link | None = None
+
+    def frame(self, payload: bytes, recv_ns: int) -> None:
+        if len(payload) <= MESSAGE_BYTES_MAX:
+            self._frame(payload, recv_ns)
+        elif self.link is not None:
+            self.link.close(f"a message of more than {MESSAGE_BYTES_MAX} bytes")
+
+
 class World:
     """`Transport` and `Http` of a scenario: the exchange's front, which at times cannot be reached.
 
@@ -134,7 +149,9 @@ class World:
     async def connect(self, url: str, receiver: Receiver, timeout_s: float) -> Link:
         self.connects_ns.append(self._clock.now_ns())
         self._refuse(url)
-        return await self._transport.connect(url, receiver, timeout_s)
+        guard = Guard(receiver)
+        guard.link = await self._transport.connect(url, guard, timeout_s)
+        return guard.link
 
     async def request(
         self, method: str, url: str, body: bytes | None, timeout_s: float

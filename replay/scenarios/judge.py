@@ -1,6 +1,6 @@
 """Rows that came out of the engine against what the oracle says. Every disagreement is a Finding; none is forgiven.
 
-wrong    the row claims to know its trades, and they are not those of the exchange
+wrong    the row claims to know its trades or quotes, and they are not those of the exchange
 wolf     the row is marked though nothing touched its minute
 reason   the row is marked, rightly, with a reason that does not fit what was done
 missing  a symbol has no row in a minute; `foreign`: a row of a symbol or minute that nobody asked for
@@ -182,6 +182,10 @@ def judge_row(oracle: Oracle, said: Said) -> list[Finding]:
         tell("reason", f"{_names(doubts - right)}, expected only {_names(right)}")
     if not doubts & TRADES_IN_DOUBT:
         found += _against_candle(oracle.candle(said.symbol, said.minute), said)
+    if said.status is Status.OK:
+        found += _against_quotes(oracle, said)
+        if oracle.must_be_marked(said.symbol, said.minute):
+            tell("wrong", "ok, though the exchange said nothing about this symbol in this minute")
     if said.counts["received"] < sum(said.counts[name] for name in ("late_dropped", "duplicate", "rejected")):
         tell("sums", f"received {said.counts['received']} is less than what it consists of")
     negative = [name for name in ("spread_mean",) if said.reals[name] < 0]
@@ -226,6 +230,23 @@ def _against_candle(candle: Candle | None, said: Said) -> list[Finding]:
         Finding("wrong", said.venue, said.symbol, said.minute, f"{status} {doubts}: {difference}")
         for difference in differences
     ]
+
+
+def _against_quotes(oracle: Oracle, said: Said) -> Iterable[Finding]:
+    """The row is ok: its mids are the exchange's; where something was done to them, none that the exchange never had."""
+    mids = oracle.mids(said.symbol, said.minute)
+    if mids is not None:
+        for name, true in mids._asdict().items():
+            if said.prices[name] != true:
+                sentence = f"ok: {name} {said.prices[name]}, the exchange quoted {true}"
+                yield Finding("wrong", said.venue, said.symbol, said.minute, sentence)
+        return
+    within = oracle.mids_within(said.symbol, said.minute)
+    for name in ("mid_open", "mid_high", "mid_low", "mid_close"):
+        told = said.prices[name]
+        if within is not None and told is not None and not within[0] <= told <= within[1]:
+            sentence = f"ok: {name} {told}, the exchange quoted {within[0]} to {within[1]}"
+            yield Finding("wrong", said.venue, said.symbol, said.minute, sentence)
 
 
 def _revised(

@@ -30,6 +30,15 @@ class Trade(NamedTuple):
     event_ms: int
 
 
+class Quote(NamedTuple):
+    """The best bid and offer as the exchange said it, in the order in which it did."""
+
+    symbol: str
+    event_ms: int
+    bid: str
+    ask: str
+
+
 class Hit(NamedTuple):
     """What a fault did, in the exchange's time. symbols, channels, connection: to whom; empty: to all of the venue."""
 
@@ -58,6 +67,26 @@ class Candle(NamedTuple):
     def text(self) -> dict[str, str]:
         """Columns as decimal strings, for a person who has to compare."""
         return {name: _text(value) for name, value in self._asdict().items()}
+
+
+class Mids(NamedTuple):
+    """Quote columns of a minute; each is None if no quote was in force for it."""
+
+    mid_open: Decimal | None
+    mid_high: Decimal | None
+    mid_low: Decimal | None
+    mid_close: Decimal | None
+    spread_max: Decimal | None
+
+
+def mids_of(before: Quote | None, quotes: Iterable[Quote]) -> Mids:
+    """before: in force when the minute began. quotes: of the minute, in order; none is crossed on the exchange."""
+    in_force = [quote for quote in (before, *quotes) if quote is not None]
+    if not in_force:
+        return Mids(None, None, None, None, None)
+    pairs = [(Decimal(quote.bid), Decimal(quote.ask)) for quote in in_force]
+    mids = [(bid + ask) / 2 for bid, ask in pairs]
+    return Mids(mids[0], max(mids), min(mids), mids[-1], max(ask - bid for bid, ask in pairs))
 
 
 def candle_of(trades: Iterable[Trade], ordered_by_id: bool, disturbed: bool = False) -> Candle | None:
@@ -133,6 +162,7 @@ class Consequence:
     settle_s: float = 0.0
     notice_s: float = 0.0
     whole_connection: bool = False
+    never_ok: bool = False  # a minute that lies within it as a whole, a minute after its begin, must not be ok
 
 
 _LINK = Consequence(_ALL_LOST, settle_s=10.0)
@@ -159,10 +189,12 @@ CONSEQUENCES: Mapping[str, Consequence] = {
     "wrong_sequence": Consequence(_BOOK, settle_s=5.0),
     "crossed_book": Consequence(_BOOK, settle_s=5.0),
     "absurd_price": Consequence(
-        _BOOK | _UNREADABLE | {"price_sanity", "return_outlier", "candle_mismatch", "gap"}, settle_s=60.0
-    ),
+        _BOOK | _UNREADABLE | {"price_sanity", "return_outlier", "candle_mismatch", "gap"},
+        settle_s=60.0,
+        whole_connection=True,
+    ),  # fmt: skip
     "burst": Consequence(_NONE),
-    "delist": Consequence(_ALL_LOST, settle_s=FOR_EVER_S),
+    "delist": Consequence(_ALL_LOST, settle_s=FOR_EVER_S, never_ok=True),
     # time
     "clock_offset": Consequence(_NONE),
     "clock_step": Consequence(_LATE | _UNREADABLE | {"no_data", "edge"}, settle_s=120.0),
@@ -177,6 +209,8 @@ CONSEQUENCES: Mapping[str, Consequence] = {
     "disk_full": Consequence(_NONE),
     "store_trouble": Consequence(_NONE),
 }
+# Quotes that came were late, or others than the exchange had: an ok row has to be near, it need not be equal.
+OTHER_QUOTES = frozenset({"slow", "delay", "crossed_book", "absurd_price", "clock_offset", "clock_step", "loop_stall"})
 REORDERED_DEPTH = _BOOK  # differences out of order are a sequence gap; trades and quotes out of order are nothing
 
 
@@ -184,7 +218,7 @@ REORDERED_DEPTH = _BOOK  # differences out of order are a sequence gap; trades a
 class Oracle:
     """Truth and hits of one run of one venue's exchange.
 
-    trades: all that the exchange made, in its order. ordered_by_id: its trade ids count, one by one.
+    trades, quotes: all that the exchange made and said, in its order. ordered_by_id: its trade ids count, one by one.
     """
 
     venue: str
@@ -192,6 +226,8 @@ class Oracle:
     ordered_by_id: bool
     trades: Iterable[Trade]
     hits: tuple[Hit, ...]
+    quotes: Iterable[Quote] = ()
+    _said: dict[tuple[str, int], list[Quote]] = field(init=False, repr=False)
     _made: dict[tuple[str, int], list[Trade]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -203,11 +239,41 @@ class Oracle:
         self._made = defaultdict(list)
         for trade in self.trades:
             self._made[trade.symbol, trade.event_ms // 60_000].append(trade)
+        self._said = defaultdict(list)
+        for quote in self.quotes:
+            self._said[quote.symbol, quote.event_ms // 60_000].append(quote)
 
     def candle(self, symbol: str, minute: int) -> Candle | None:
         """Trade columns of the minute that begins at minute * 60 s; None: the symbol did not trade."""
-        disturbed = any(self._touches(hit, symbol, minute) for hit in self.hits)
-        return candle_of(self._made.get((symbol, minute), ()), self.ordered_by_id, disturbed)
+        made = self._made.get((symbol, minute), ())
+        return candle_of(made, self.ordered_by_id, self.disturbed(symbol, minute))
+
+    def mids(self, symbol: str, minute: int) -> Mids | None:
+        """Quote columns of an ok minute; None if nobody can know better than what came (see OTHER_QUOTES)."""
+        others = (hit for hit in self.hits if hit.kind in OTHER_QUOTES and _is_of(hit, QUOTES))
+        if not self._said or any(self._touches(hit, symbol, minute) for hit in others):
+            return None
+        earlier = [at for name, at in self._said if name == symbol and at < minute]
+        before = self._said[symbol, max(earlier)][-1] if earlier else None
+        return mids_of(before, self._said.get((symbol, minute), ()))
+
+    def mids_within(self, symbol: str, minute: int) -> tuple[Decimal, Decimal] | None:
+        """Least and greatest mid of the minute and those beside it: no honest mid of the minute lies outside."""
+        around = [quote for near in (minute - 1, minute, minute + 1) for quote in self._said.get((symbol, near), ())]
+        found = mids_of(None, around)
+        return None if found.mid_low is None or found.mid_high is None else (found.mid_low, found.mid_high)
+
+    def disturbed(self, symbol: str, minute: int) -> bool:
+        """Whether anything at all was done to the minute, be it something that may not change a row."""
+        return any(self._touches(hit, symbol, minute) for hit in self.hits)
+
+    def must_be_marked(self, symbol: str, minute: int) -> bool:
+        """Whether an ok row would be a lie, whatever its numbers: nothing was there to be known."""
+        return any(
+            hit.begin_ns + MINUTE_NS <= minute * MINUTE_NS and hit.end_ns >= (minute + 1) * MINUTE_NS
+            for hit in self.hits
+            if CONSEQUENCES[hit.kind].never_ok and self._touches(hit, symbol, minute)
+        )
 
     def reasons(self, symbol: str, minute: int) -> frozenset[str]:
         """Reasons that would be right for this row; empty: it must be ok, and equal."""

@@ -6,75 +6,51 @@ import asyncio
 import random
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import orjson
+
 from config.schema import Config
 from engine.app import App
-from engine.conveyor import Conveyor
 from engine.core.effects import Effect, Event, MinuteRows
-from engine.core.minutes import NS_PER_MINUTE, NS_PER_S, minute_of
-from engine.core.records import iterate
-from engine.core.schema import Status
-from engine.io.journal_reader import JournalReader
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from replay.chaos.disk import Killed
 from replay.exchange import Exchange, VirtualClock, VirtualLoop, memory_front, simulated
 from replay.exchange.plan import CALM, PLAN, Plan
+from replay.exchange.source import Sent, Source
 from replay.scenarios.books import BookWatch
 from replay.scenarios.catalogue import Draw, HostFault, fault
-from replay.scenarios.heard import Heard, most_in_a_minute
-from replay.scenarios.hits import hits_of
 from replay.scenarios.host import FaultyDisk, HostClock, World
-from replay.scenarios.judge import Finding, Verdict, judge_rows
-from replay.scenarios.oracle import Hit, Oracle, Trade
+from replay.scenarios.oracle import Hit, Quote
+from replay.scenarios.scenario import Outcome, Scenario
+from replay.scenarios.verdict import Judgement
 from replay.simulate import Market
 
-MINUTES = 6
 AFTER_S = 6.0  # the session ends so long after its last full minute
-BROKEN_LINK = ("half_open", "disconnect", "silent_stream", "maintenance", "huge")  # has to be noticed
-CLOCK_KINDS = ("clock_offset", "clock_step")
-UNREADABLE_KINDS = ("corrupt", "schema_drift", "absurd_price")
-TROUBLE_EVENTS = ("conveyor_stopped", "feed_crashed")
 SAYINGS = {"dns": "the name has no address", "tls": "the certificate is for another name"}
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """faults: numbers of the catalogue; none: a calm session. bystander: another venue runs beside it, untouched."""
+class WitnessedExchange(Exchange):
+    """An exchange whose quotes are written down as it says them, before any fault on their way."""
 
-    faults: tuple[int, ...]
-    seed: int
-    venue: str
-    minutes: int = MINUTES
-    bystander: bool = False
+    def __init__(self, source: Source, plan: Plan) -> None:
+        self.quotes: list[Quote] = []
+        self.plan = plan
+        super().__init__(source, plan)
 
-    def __str__(self) -> str:
-        done = "+".join(map(str, self.faults)) or "no fault"
-        return f"fault {done}, seed {self.seed}, {self.venue}{' and another venue' if self.bystander else ''}"
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a scenario. journal: kept if there are findings; None otherwise."""
-
-    scenario: Scenario
-    plan: Plan
-    hits: tuple[Hit, ...] = ()
-    findings: list[Finding] = field(default_factory=list)
-    rows: int = 0
-    ok: int = 0
-    marked: Counter[str] = field(default_factory=Counter)
-    noticed_s: list[float] = field(default_factory=list)
-    recovered_s: list[float] = field(default_factory=list)
-    attempts_a_minute: int = 0
-    books_compared: int = 0
-    stopped_s: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    journal: Path | None = None
+    def _tell(self, sent: Sent) -> None:
+        if sent.channel in ("bookTicker", "bbo"):
+            told = orjson.loads(self.text(sent))
+            symbol = self.instruments[sent.symbol].symbol
+            if sent.channel == "bookTicker":
+                self.quotes.append(Quote(symbol, told["T"], told["b"], told["a"]))
+            else:
+                bid, ask = told["data"]["bbo"]
+                self.quotes.append(Quote(symbol, told["data"]["time"], bid["px"], ask["px"]))
+        super()._tell(sent)
 
 
 class Collector:
@@ -150,7 +126,9 @@ class Stage:
         )
         twins = [one.connections_each[scenario.seed % len(one.connections_each)] for one in faults]
         self.connections_each = max([1, *twins])
-        self.exchanges = [Exchange(source, self.plan if place == 0 else CALM) for place, source in enumerate(sources)]
+        self.exchanges = [
+            WitnessedExchange(source, self.plan if source.venue == scenario.venue else CALM) for source in sources
+        ]
         self.first_ns = first_ns
         self.until_ns = first_ns + scenario.minutes * NS_PER_MINUTE + int(AFTER_S * NS_PER_S)
         self.loop = VirtualLoop()
@@ -295,138 +273,6 @@ class Stage:
 
     def _on_exception(self, _: Any, context: dict[str, Any]) -> None:
         self.process.append(f"{context.get('message')}: {context.get('exception')!r}")
-
-
-class Judgement:
-    """All questions that are asked of a play when it is over."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage, self.scenario = stage, stage.scenario
-        self.rows: dict[int, MinuteRows] = {}
-        self.findings: list[Finding] = []
-        self.heard = Heard()
-
-    def outcome(self) -> Outcome:
-        stage = self.stage
-        outcome = Outcome(self.scenario, stage.plan, findings=self.findings)
-        self._processes()
-        self._same_in_all_lives()
-        self._replay()
-        for number, exchange in enumerate(stage.exchanges):
-            plan = stage.plan if number == 0 else CALM
-            hits = (
-                *(hit for hit in stage.host_hits if hit.venue == exchange.venue),
-                *hits_of(exchange.venue, plan, exchange.truth.hits, stage.first_ns),
-            )
-            verdict = self._venue(exchange, hits)
-            self.findings += verdict.findings
-            outcome.rows += verdict.rows
-            outcome.ok += verdict.ok
-            outcome.marked.update(verdict.marked)
-            outcome.hits += hits
-            self._times(exchange.venue, hits, outcome)
-        assert stage.world is not None
-        outcome.attempts_a_minute = most_in_a_minute(stage.world.connects_ns)
-        outcome.stopped_s = stage.stopped_s
-        for watch in stage.watches:
-            outcome.books_compared += watch.compared
-            self.findings += watch.findings
-        self._bites(outcome)
-        return outcome
-
-    def _tell(self, kind: str, sentence: str) -> None:
-        self.findings.append(Finding(kind, self.scenario.venue, "", -1, sentence))
-
-    def _processes(self) -> None:
-        for sentence in self.stage.process:
-            self._tell("process", sentence)
-        for collector in self.stage.lives:
-            if collector.early:
-                self._tell("process", f"{collector.early} effects left before their cause was durable")
-            for event in collector.events:
-                if event.kind in TROUBLE_EVENTS:
-                    self._tell("process", f"{event.kind}: {event.detail}")
-        for seconds in self.stage.stopped_s:
-            if seconds > 3.0:
-                self._tell("process", f"stopping took {seconds:.1f} s")
-
-    def _same_in_all_lives(self) -> None:
-        """A restart computes again what was there; it must be the same link by link."""
-        for collector in self.stage.lives:
-            for rows in collector.rows:
-                before = self.rows.setdefault(rows.link, rows)
-                if before.chain != rows.chain:
-                    self._tell("digest", f"link {rows.link} is another one after a restart")
-                    return
-        if sorted(self.rows) != list(range(len(self.rows))):
-            self._tell("digest", "links are missing in the chain")
-
-    def _replay(self) -> None:
-        """A fresh conveyor over the journal: the same chain, link by link."""
-        conveyor = Conveyor()
-        link = -1
-        for batch in JournalReader(self.stage.journal).batches(from_seq=0):
-            self.heard.listen(iterate(batch))
-            for effect in conveyor.handle(batch):
-                if isinstance(effect, MinuteRows):
-                    link = effect.link
-                    live = self.rows.get(link)
-                    if live is None or live.chain != effect.chain:
-                        found = "missing in" if live is None else "another one than"
-                        self._tell("digest", f"link {link} of the replay is {found} the live session")
-                        return
-        if link + 1 != len(self.rows):
-            self._tell("digest", f"the live session has {len(self.rows)} links, its replay {link + 1}")
-
-    def _venue(self, exchange: Exchange, hits: tuple[Hit, ...]) -> Verdict:
-        stage = self.stage
-        symbols = stage.symbols[exchange.venue]
-        trades = [Trade(*row) for row in exchange.truth.trades()]
-        oracle = Oracle(exchange.venue, symbols, exchange.venue != "hyperliquid", trades, hits)
-        kinds = {hit.kind for hit in hits}
-        last = self.scenario.minutes - (1 if kinds & set(CLOCK_KINDS) else 0)
-        first = minute_of(stage.first_ns)
-        delisted = {symbol for hit in hits if hit.kind == "delist" for symbol in hit.symbols}
-        recv_ns_of = None if kinds & set(CLOCK_KINDS) else self.heard.recv_ns.__getitem__
-        verdict = judge_rows(
-            oracle, [self.rows[link] for link in sorted(self.rows)], range(first, first + last), recv_ns_of,
-            may_be_absent=lambda symbol, minute: symbol in delisted,
-        )  # fmt: skip
-        kinds_of_bytes = {hit.kind for hit in hits if hit.kind in UNREADABLE_KINDS}
-        if not kinds_of_bytes:
-            self._sums(verdict)
-        return verdict
-
-    def _sums(self, verdict: Verdict) -> None:
-        """An ok row holds every trade that the journal holds, each once; what is left of received is accounted for."""
-        for (symbol, minute), said in verdict.newest.items():
-            if said.status is Status.OK:
-                spent = sum(said.counts[name] for name in ("late_dropped", "duplicate", "rejected"))
-                told = said.counts["received"] - spent
-                heard = len(self.heard.ids[symbol, minute])
-                if told != heard:
-                    sentence = f"{told} trade messages are in the bar, {heard} that differ are in the journal"
-                    self.findings.append(Finding("sums", said.venue, symbol, minute, sentence))
-
-    def _times(self, venue: str, hits: tuple[Hit, ...], outcome: Outcome) -> None:
-        symbols = self.stage.symbols[venue]
-        for hit in hits:
-            if hit.kind in BROKEN_LINK:
-                noticed_ns = self.heard.noticed_ns(venue, hit.begin_ns)
-                if noticed_ns is not None and noticed_ns - hit.begin_ns < 120 * NS_PER_S:
-                    outcome.noticed_s.append((noticed_ns - hit.begin_ns) / NS_PER_S)
-            if hit.kind in ("disconnect", "half_open", "refuse", "maintenance"):
-                noticed_ns = self.heard.noticed_ns(venue, hit.begin_ns) or hit.begin_ns
-                again_ns = self.heard.valid_again_ns(venue, symbols, noticed_ns)
-                if again_ns is not None:
-                    outcome.recovered_s.append(max(0.0, (again_ns - max(hit.end_ns, noticed_ns)) / NS_PER_S))
-
-    def _bites(self, outcome: Outcome) -> None:
-        """A fault that did nothing proves nothing."""
-        done = {hit.kind for hit in outcome.hits} - {"start", "end"}
-        asked = {entry.kind for entry in self.stage.plan.fault} | {strike.kind for strike in self.stage.host_faults}
-        if asked and not done:
-            self._tell("process", f"the faults {', '.join(sorted(asked))} did nothing")
 
 
 def _instant_ns(text: str) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from replay.scenarios.catalogue import CATALOGUE, VENUES
-from replay.scenarios.play import Outcome, Scenario, play
+from replay.scenarios.play import play
+from replay.scenarios.scenario import Outcome, Scenario
 
 NO_FAULT = 0
 STATUS_FLOOR = 0.999  # of the rows of sessions without a fault that have to be ok

@@ -10,8 +10,9 @@ import pytest
 from replay.exchange.plan import PLAN
 from replay.scenarios.catalogue import CATALOGUE, EQUAL, VENUES, Draw, fault
 from replay.scenarios.oracle import CONSEQUENCES
-from replay.scenarios.play import Outcome, Scenario, play
+from replay.scenarios.play import play
 from replay.scenarios.run import Report, markdown, p95, scenario, table
+from replay.scenarios.scenario import Outcome, Scenario
 
 HOST = (14, 16, 18, 22, 28, 29, 31, 32)
 
