@@ -30,8 +30,8 @@ def hits_of(venue: str, plan: Plan, log: Iterable[Logged], first_minute_ns: int)
         if fault.kind in STRIKES and not getattr(fault, "accepts", False):
             found += _joined(fault, venue, [hit for hit in logged if hit.what not in TURNS])
             continue
-        begin_ns = first_minute_ns + fault.begin_ns
-        end_ns = begin_ns if fault.kind in ONCE else first_minute_ns + fault.end_ns
+        begin_ns = fault.begin_ns(first_minute_ns)
+        end_ns = begin_ns if fault.kind in ONCE else fault.end_ns(first_minute_ns)
         symbols, channels = (tuple(getattr(fault, name, ())) for name in ("symbols", "channels"))
         found.append(Hit(fault.kind, venue, begin_ns, end_ns, symbols, channels))
     return tuple(found)

@@ -233,7 +233,7 @@ def _against_candle(candle: Candle | None, said: Said) -> list[Finding]:
 
 
 def _against_quotes(oracle: Oracle, said: Said) -> Iterable[Finding]:
-    """The row is ok: its mids are the exchange's; where something was done to them, none that the exchange never had."""
+    """The row is ok: its mids are those of the exchange; where others were sent, none is unlike all of them."""
     mids = oracle.mids(said.symbol, said.minute)
     if mids is not None:
         for name, true in mids._asdict().items():

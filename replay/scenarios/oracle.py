@@ -192,7 +192,7 @@ CONSEQUENCES: Mapping[str, Consequence] = {
         _BOOK | _UNREADABLE | {"price_sanity", "return_outlier", "candle_mismatch", "gap"},
         settle_s=60.0,
         whole_connection=True,
-    ),  # fmt: skip
+    ),
     "burst": Consequence(_NONE),
     "delist": Consequence(_ALL_LOST, settle_s=FOR_EVER_S, never_ok=True),
     # time
