@@ -182,9 +182,10 @@ class Exchange:
         for symbol, record in enumerate(self.truth.records):
             if record.close == 0 or not self.traded(symbol):
                 continue
-            for over in range(max(before, minute - FINALS_MAX), minute):
+            for over in range(max(before, minute - FINALS_MAX, record.begun), minute):
                 self._candle(symbol, over, True)
-            self._candle(symbol, minute, False)
+            if minute >= record.begun:
+                self._candle(symbol, minute, False)
         if minute > before and self.keep_minutes:
             for record in self.truth.records:
                 record.forget((minute - self.keep_minutes) * NS_PER_MINUTE // NS_PER_MS)

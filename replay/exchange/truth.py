@@ -123,9 +123,11 @@ class Record:
     aggregates: list[Aggregate] = field(default_factory=list)
     candles: dict[int, Candle] = field(default_factory=dict)
     close: int = 0  # of the newest trade, scaled; 0: none yet
+    begun: int = 0  # minute of the first trade: before it there is no candle
 
     def add(self, trade: Trade) -> None:
         price = scaled(trade.price, self.instrument.price_decimals)
+        self.begun = self.begun or trade.ms // MS_PER_MINUTE
         self.trades.append(trade)
         self.candle(trade.ms // MS_PER_MINUTE).add(
             trade, price, scaled(trade.quantity, self.instrument.quantity_decimals)
