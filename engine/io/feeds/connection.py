@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 import orjson
 
 from config.schema import Feeds as Settings
-from engine.core.errors import FeedError
+from engine.core.errors import FeedError, JournalError
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Link, Transport
 from engine.core.records import RecordKind
@@ -26,7 +26,8 @@ from engine.io.venues.end import Answer, Streams, VenueEnd
 FRAME = int(RecordKind.FRAME)
 STABLE_S = 60.0  # up for so long, a connection's failures are forgotten
 ANSWER_S = 10.0  # for the venue to answer a subscription
-LEAST_REAL_S = 0.25  # no peer is held to less than this, however fast the run's clock
+LEAST_REAL_S = 0.25  # no peer is held to less than this, however fast the run's clock, ...
+CONNECT_LEAST_REAL_S = 2.0  # ... and to more when it has to begin something
 WINDOW_S = 10.0  # over which rates and malformed messages are counted
 MALFORMED_MIN = 10  # in it, and one message in a hundred: the connection is not worth keeping
 CLOSING_BRACE = ord("}")
@@ -145,7 +146,7 @@ class Connection:
         self._early = []
         world = self.world
         timeout_s = world.clock.seconds(world.settings.connect_timeout_s)
-        self._link = await world.transport.connect(world.url, self, max(timeout_s, LEAST_REAL_S))
+        self._link = await world.transport.connect(world.url, self, max(timeout_s, CONNECT_LEAST_REAL_S))
         self._rise()
         tasks = [asyncio.ensure_future(self._send()), asyncio.ensure_future(self._watch())]
         try:
@@ -175,7 +176,8 @@ class Connection:
         self._follow()
         self._ask(True, self._subscribable(self.streams))
         for payload, recv_ns in early:
-            self.frame(payload, recv_ns)
+            if self._over is not None and not self._over.done():
+                self.frame(payload, recv_ns)
         if self._paused and self._link is not None:
             self._link.pause()
 
@@ -251,7 +253,11 @@ class Connection:
         if self._early is not None:
             self._early.append((payload, recv_ns))
             return
-        self._append(FRAME, self.source, payload, recv_ns)
+        try:
+            self._append(FRAME, self.source, payload, recv_ns)
+        except JournalError:  # what is lost from here on is told by the end of the link
+            self.cut("the journal has no room for what it says")
+            return
         self.frames += 1
         self.bytes += len(payload)
         self.last_frame_ns = recv_ns
@@ -363,7 +369,7 @@ class Connection:
                 if self._paused:
                     self._pinged_ns, self._awaiting_pong = now_ns, False
                 continue
-            reason = self._judge(now_ns, ping_timeout_s, silence_s)
+            reason = self._judge(now_ns, ping_timeout_s, silence_s, max(ANSWER_S, 4 * least_s))
             if reason:
                 self.cut(reason)
                 return
@@ -377,16 +383,16 @@ class Connection:
                 self._app_pinged_ns = now_ns
                 self._link.send(end.ping)
 
-    def _judge(self, now_ns: int, ping_timeout_s: float, silence_s: float) -> str:
+    def _judge(self, now_ns: int, ping_timeout_s: float, silence_s: float, answer_s: float) -> str:
         """Why the link is to be cut now; empty if it is not."""
         if self._awaiting_pong and now_ns - self._pinged_ns >= ping_timeout_s * NS_PER_S:
             if max(self._alive_ns, self.last_frame_ns) <= self._pinged_ns:
                 return f"no answer to a ping within {ping_timeout_s:g} s"
             self._awaiting_pong = False  # whoever talks is alive
         for number, asked in list(self._asked.items()):
-            if now_ns - asked.at_ns >= ANSWER_S * NS_PER_S:
+            if now_ns - asked.at_ns >= answer_s * NS_PER_S:
                 if not self._answered:
-                    return f"no subscription was answered within {ANSWER_S:g} s"
+                    return f"no subscription was answered within {answer_s:g} s"
                 del self._asked[number]  # if its streams do not come all the same, they will be missed
                 self._granted(asked.streams if asked.on else [])
         quiet_s = (now_ns - max(self.last_frame_ns, self.excused_ns)) / NS_PER_S

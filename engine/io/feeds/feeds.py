@@ -13,7 +13,7 @@ from engine.core.effects import BackfillNeeded, CandleNeeded, Effect, SnapshotNe
 from engine.core.errors import ConfigError, FeedError
 from engine.core.instruments import Instrument
 from engine.core.ports import Clock, Http, Transport
-from engine.io.feeds.connection import LEAST_REAL_S, Append
+from engine.io.feeds.connection import CONNECT_LEAST_REAL_S, Append
 from engine.io.feeds.venue_feed import VenueFeed
 from engine.io.venues import ENDS
 from engine.io.venues.end import Listed, VenueEnd
@@ -137,7 +137,7 @@ class Feeds:
         url = feed.rest_url + request.path
         try:
             status, _, body = await self._http.request(
-                request.method, url, request.body, max(self._clock.seconds(LISTING_TIMEOUT_S), LEAST_REAL_S)
+                request.method, url, request.body, max(self._clock.seconds(LISTING_TIMEOUT_S), CONNECT_LEAST_REAL_S)
             )
             if status != 200:
                 raise FeedError(f"{request.method} {url}: status {status}, {body[:120].decode('utf-8', 'replace')}")

@@ -11,11 +11,11 @@ from enum import IntEnum
 
 import orjson
 
-from engine.core.errors import FeedError
+from engine.core.errors import FeedError, JournalError
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Http
 from engine.core.records import RecordKind
-from engine.io.feeds.connection import LEAST_REAL_S, Append
+from engine.io.feeds.connection import CONNECT_LEAST_REAL_S, Append
 from engine.io.feeds.pace import Backoff
 from engine.io.venues.end import Request, VenueEnd
 
@@ -169,7 +169,7 @@ class Rest:
     async def _perform(self, errand: Errand) -> None:
         """One attempt: its answer, or its failure, becomes a record; then it is done, or asked again."""
         request = errand.request
-        timeout_s = max(self._clock.seconds(self._timeout_s), LEAST_REAL_S)
+        timeout_s = max(self._clock.seconds(self._timeout_s), CONNECT_LEAST_REAL_S)
         wait_s: float | None
         try:
             status, headers, body = await self._http.request(
@@ -192,9 +192,11 @@ class Rest:
             self._later(errand, wait_s)
 
     def _answered(self, errand: Errand, body: bytes) -> float | None:
-        self._tell(RecordKind.REST, errand.request, body)
         try:
+            self._tell(RecordKind.REST, errand.request, body)
             wait_s = errand.then(body)
+        except JournalError:
+            return self._failed(errand, "answered, but the journal had no room for it")
         except (ValueError, KeyError, TypeError, IndexError) as error:  # it is not what was asked for
             return self._failed(errand, f"unexpected answer ({type(error).__name__}: {error})", for_good=True)
         if wait_s is None:

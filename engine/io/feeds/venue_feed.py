@@ -75,19 +75,22 @@ class VenueFeed:
         )  # fmt: skip
         self._groups: list[list[Line]] = []  # lines with the same streams
         self._group_of: dict[str, int] = {}  # symbol -> its group
+        self._symbols: list[str] = []  # that are to be carried, parked ones too
         self._without_depth: frozenset[str] = frozenset()
         self._told: set[str] = set()  # symbols whose instrument was journaled
         self._parked: dict[str, int] = {}  # symbol -> until when
         self._tasks: list[asyncio.Task[None]] = []
         self._paused = False
         self.needs = Needs(end, self.channels, self.rest, clock, self._host)
-        self._silence = Silence(end, LEAST_REAL_S / clock.seconds(1.0))
+        least_s = LEAST_REAL_S / clock.seconds(1.0)
+        self._silence, self._look_s = Silence(end, least_s), max(LOOK_S, least_s / 5)
         self._renewals: dict[tuple[int, str, str], tuple[int, float]] = {}  # when to subscribe again, and the wait then
 
     # Life ----------------------------------------------------------------------------------------------------------
 
     def start(self, symbols: Iterable[str], without_depth: Iterable[str]) -> None:
         """Connect and carry these symbols, whose instruments are journaled."""
+        symbols = list(symbols)
         self._told |= set(symbols)
         self.carry(symbols, without_depth)
         self.rest.start()
@@ -132,8 +135,8 @@ class VenueFeed:
 
     def carry(self, symbols: Iterable[str], without_depth: Iterable[str] = ()) -> None:
         """Spread these symbols over lines. A symbol keeps its line; a line that is full gets a neighbour."""
-        self._without_depth = frozenset(without_depth)
-        wanted = [symbol for symbol in symbols if symbol not in self._parked and self._tell_instrument(symbol)]
+        self._symbols, self._without_depth = list(symbols), frozenset(without_depth)
+        wanted = [symbol for symbol in self._symbols if symbol not in self._parked and self._tell_instrument(symbol)]
         kept = set(wanted)
         self._group_of = {symbol: group for symbol, group in self._group_of.items() if symbol in kept}
         room = max(1, self.end.limits.streams // max(1, len(self.channels)))
@@ -175,15 +178,19 @@ class VenueFeed:
         return len(self._groups) - 1
 
     def _tell_instrument(self, symbol: str) -> bool:
-        """Journal a symbol's instrument before anything is subscribed; False if the venue has no such symbol."""
+        """Journal a symbol's instrument before anything is subscribed; False if it cannot be carried."""
         if symbol in self._told:
             return True
         listed = self._listed(self.end.venue, symbol)
-        if listed is None or not listed.trading:
-            self._host("symbol_not_listed", {"venue": self.end.venue, "symbol": symbol})
+        try:
+            if listed is None or not listed.trading:
+                raise ConfigError(f"{symbol} is not traded on {self.end.venue}")
+            instrument = self.end.instrument(symbol, listed)
+        except ConfigError as error:
+            self._host("symbol_not_carried", {"venue": self.end.venue, "symbol": symbol, "reason": str(error)})
             return False
         self._told.add(symbol)
-        self._append(int(RecordKind.INSTRUMENT), 0, self.end.instrument(symbol, listed).encode())
+        self._append(int(RecordKind.INSTRUMENT), 0, instrument.encode())
         return True
 
     def _host(self, kind: str, detail: dict[str, int | float | str]) -> None:
@@ -205,7 +212,7 @@ class VenueFeed:
         turn = StreamTurn(self.end.venue, channel, symbol, "refused", connection.last_frame_ns, reason)
         self._tell_stream(connection, turn)
         self._parked[symbol] = self._clock.now_ns() + int(PARK_S * NS_PER_S)
-        self.carry([name for name in self._group_of if name != symbol], self._without_depth)
+        self.carry(self._symbols, self._without_depth)
 
     def _tell_stream(self, connection: Connection, turn: StreamTurn) -> None:
         self._append(int(RecordKind.STREAM), connection.source, orjson.dumps(turn))
@@ -236,7 +243,7 @@ class VenueFeed:
 
     async def _look_after(self) -> None:
         while True:
-            await asyncio.sleep(self._clock.seconds(LOOK_S))
+            await asyncio.sleep(self._clock.seconds(self._look_s))
             now_ns = self._clock.now_ns()
             self.needs.ask_for_books(self._heard_books, now_ns)
             self._unpark(now_ns)
@@ -257,7 +264,7 @@ class VenueFeed:
         if over:
             for symbol in over:
                 del self._parked[symbol]
-            self.carry([*self._group_of, *over], self._without_depth)
+            self.carry(self._symbols, self._without_depth)
 
     def _listen(self, now_ns: int) -> None:
         """Tell which streams fell silent and which are back, and subscribe again to the silent ones."""

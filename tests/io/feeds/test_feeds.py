@@ -173,7 +173,7 @@ def test_symbols_come_and_go_while_others_are_left_alone():
         assert kinds[:3] == [RecordKind.INSTRUMENT, RecordKind.HOST, RecordKind.SUBSCRIPTION]
         ((_, _, instrument),) = told.of(RecordKind.INSTRUMENT)
         assert (instrument["symbol"], instrument["quantity_decimals"]) == ("SOLUSDT", 3)
-        assert told.of(RecordKind.HOST)[0][2]["kind"] == "symbol_not_listed"
+        assert told.of(RecordKind.HOST)[0][2]["kind"] == "symbol_not_carried"
         off, on = (message for _, message in link.sent[before:])
         assert off["method"] == "UNSUBSCRIBE"
         assert set(off["params"]) >= {"btcusdt@depth@100ms", "ethusdt@aggTrade", "ethusdt@bookTicker"}
@@ -333,6 +333,47 @@ def test_what_is_asked_before_the_start_is_not_asked():
         await asyncio.sleep(1)
         assert not any("/depth" in url for _, url, _ in fake.requests[asked:])
         assert {one["symbol"] for one in told.of(RecordKind.SUBSCRIPTION)[0][2]["channels"]} == {"ETHUSDT"}
+        await feeds.stop()
+
+    play(story)
+
+
+def test_without_room_in_the_journal_a_link_ends_and_is_tried_again():
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"], channels=["bookTicker"]), fake, told)
+        await feeds.prepare()
+        feeds.start()
+        talk = speak(fake, loop, 0.05)
+        await asyncio.sleep(10)
+        told.full = True
+        await asyncio.sleep(60)
+        assert told.of(RecordKind.FRAME)[-1][0] < 10.1
+        downs = told.turns("down")
+        assert {reason for _, _, reason in downs} == {"the journal has no room for what it says"}
+        assert 2 <= len(downs) <= 30
+        told.full = False
+        await asyncio.sleep(40)
+        assert told.of(RecordKind.FRAME)[-1][0] > 109
+        assert len(fake.open) == 1
+        talk.cancel()
+        await feeds.stop()
+
+    play(story)
+
+
+def test_a_symbol_that_is_no_longer_wanted_does_not_come_back_from_the_park():
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        fake.unknown = {"ETH"}
+        feeds = feeds_of(settings("hyperliquid", ["BTC", "ETH"]), fake, told)
+        await feeds.prepare()
+        feeds.start()
+        await asyncio.sleep(5)
+        feeds.perform([wanted("hyperliquid", ["BTC", "SOL"])])
+        fake.unknown = set()
+        await asyncio.sleep(3700)
+        assert {name.split()[1] for name in fake.open[0].subscribed} == {"BTC", "SOL"}
         await feeds.stop()
 
     play(story)

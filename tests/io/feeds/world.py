@@ -16,6 +16,7 @@ from engine.core.minutes import NS_PER_S
 from engine.core.ports import Receiver
 from engine.core.records import RecordKind
 from engine.io.feeds import Feeds
+from engine.io.journal_writer import JournalFull
 from replay.exchange import VirtualClock, VirtualLoop
 
 START_NS = 1_736_164_800 * NS_PER_S
@@ -167,12 +168,15 @@ def hyperliquid_listing() -> bytes:
 
 @dataclass
 class Told:
-    """The journal of a story: (seconds, kind, source, payload)."""
+    """The journal of a story: (seconds, kind, source, payload). full: it has no room for frames and answers."""
 
     loop: VirtualLoop
+    full: bool = False
     records: list[tuple[float, int, int, bytes]] = field(default_factory=list)
 
     def append(self, kind: int, source: int, payload: bytes, recv_ns: int | None = None) -> None:
+        if self.full and kind in (RecordKind.FRAME, RecordKind.REST):
+            raise JournalFull("journal", 0, "room in memory", "none", "free space on the disk")
         self.records.append((self.loop.time(), kind, source, payload))
 
     def of(self, kind: RecordKind, source: int | None = None) -> list[tuple[float, int, Any]]:
