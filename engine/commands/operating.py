@@ -123,7 +123,7 @@ def ctl() -> None:
 
 _COMMANDS: tuple[tuple[str, str, bool, str], ...] = (  # name, arguments, whether some are needed, help
     ("stop", "", False, "Stop: take in nothing more, write what is there, take a snapshot, end."),
-    ("shed", "N", True, "Leave out depth for the N symbols of least rank, to save load."),
+    ("shed", "PERCENT", True, "Leave out depth for that share of the symbols, of least rank, to save load."),
     ("stop-shed", "", False, "Carry depth for all symbols again."),
     ("emergency-top5", "", False, "Carry only the five symbols of highest rank, until `resume`."),
     ("resume", "", False, "End emergency-top5 and go back to the universe's rules."),

@@ -55,9 +55,14 @@ def _head(status: Status, found: list[Indicator]) -> list[Line]:
     told = f"conveyor {process['version']}  {process['mode']}  {market}  {process['state']}"
     told += f" for {duration((now - process['started_ns']) / NS_PER_S)}"
     place = f"{process['session']}  pid {process['pid']}  {clock(now)} UTC"
+    lines: list[Line] = [
+        [(overall, overall.ljust(COLOUR_WIDTH)), ("bold", told)],
+        [("dim", " " * COLOUR_WIDTH + place)],
+    ]
     if process["time_source"] != "host":
-        place += f" at {process['speed']:g}x of {process['time_source']}"
-    return [[(overall, overall.ljust(COLOUR_WIDTH)), ("bold", told)], [("dim", " " * COLOUR_WIDTH + place)], []]
+        followed = f"clock of {process['time_source']}, {process['speed']:g}x as fast as real time"
+        lines.append([("dim", " " * COLOUR_WIDTH + followed)])
+    return [*lines, []]
 
 
 def _judged(found: list[Indicator], width: int, brief: bool = False) -> list[Line]:

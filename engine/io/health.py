@@ -11,7 +11,7 @@ from engine.io.status import Status
 Colour = Literal["green", "amber", "red", "unknown"]
 _ORDER: tuple[Colour, ...] = ("unknown", "green", "amber", "red")
 
-ROWS_MIN = 30  # fewer prove nothing: an indicator over them is unknown
+ROWS_MIN, MINUTES_MIN = 30, 10  # fewer prove nothing: an indicator over them is unknown
 FINALIZE_MS = 300.0, 500.0  # amber from, red from; p95 of an hour
 OK_SHARE = 0.95, 0.90  # amber below, red below
 BOOK_MS = 1000, 3000
@@ -60,6 +60,8 @@ def _pipeline(minutes: Any) -> tuple[Colour, str]:
         words += f", ingest {minutes['ingest_lag_ms']['p95']:,.0f} ms"
     if whole["count"]:
         words += f", close to row {whole['p95']:,.0f} ms"
+    if minutes["closed"] < MINUTES_MIN:
+        return "unknown", f"{words}; {MINUTES_MIN} minutes tell"
     return _rising(finalize["p95"], FINALIZE_MS), words
 
 

@@ -27,7 +27,7 @@ from engine.io.states import SUFFIX
 GIB, MIB = 1 << 30, 1 << 20
 DAY_S = 86_400.0
 KEY_FRAMES = 32  # about so many stand over a full journal, so pruning takes away a thirty-second of it at a time
-KEY_FRAME_BYTES = 4 * MIB, GIB  # of journal between two of them, least and most
+KEY_FRAME_BYTES = MIB // 4, GIB  # of journal between two of them, least and most
 RATE_S = 600.0, DAY_S  # a growth is told from that long a measurement on; older samples are forgotten
 LOG_IN_USE_S = 3600.0  # a log written to within it may still be open
 

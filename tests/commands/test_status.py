@@ -111,6 +111,7 @@ JUDGEMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "finalize below 300": ("pipeline", {"minutes": {"bar_finalize_ms": spread(299.9)}}, "green"),
     "finalize 300": ("pipeline", {"minutes": {"bar_finalize_ms": spread(300.0)}}, "amber"),
     "finalize 500": ("pipeline", {"minutes": {"bar_finalize_ms": spread(500.0)}}, "red"),
+    "too few minutes to tell": ("pipeline", {"minutes": {"closed": 9, "bar_finalize_ms": spread(900.0)}}, "unknown"),
     "no minute yet": ("pipeline", {"minutes": {"bar_finalize_ms": spread()}}, "unknown"),
     "95 % ok": ("data quality", {"minutes": {"rows": 100, "ok": 95}}, "green"),
     "94 % ok": ("data quality", {"minutes": {"rows": 100, "ok": 94}}, "amber"),
