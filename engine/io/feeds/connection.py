@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import orjson
 
@@ -21,6 +21,7 @@ from engine.core.ports import Clock, Link, Transport
 from engine.core.records import RecordKind
 from engine.io.feeds.pace import Allowance, Backoff
 from engine.io.feeds.silence import Heard
+from engine.io.feeds.subscriptions import Subscriptions
 from engine.io.venues.end import Answer, Streams, VenueEnd
 
 FRAME = int(RecordKind.FRAME)
@@ -58,14 +59,6 @@ class World:
     messages: Allowance | None
 
 
-class Asked(NamedTuple):
-    """One subscription message."""
-
-    on: bool
-    streams: list[tuple[str, str]]
-    at_ns: int
-
-
 class Connection:
     """engine.core.ports.Receiver. source: its id in the journal; streams: (channel, symbol), polled ones included."""
 
@@ -93,10 +86,7 @@ class Connection:
         self._link: Link | None = None
         self._over: asyncio.Future[str] | None = None
         self._early: list[tuple[bytes, int]] | None = None  # frames that came with the handshake
-        self._number = 0  # of the last subscription message
-        self._asked: dict[int, Asked] = {}  # what is not answered yet, by the number of its message
-        self._answered = False
-        self._outbox: asyncio.Queue[tuple[bool, list[tuple[str, str]]]] = asyncio.Queue()
+        self._asked = Subscriptions(world.end, world.clock, world.messages)
         self._alive_ns = self._pinged_ns = self._app_pinged_ns = 0  # receive time of the last pong; time of pings
         self.excused_ns = 0  # silence before this instant is our own
         self._awaiting_pong = self._paused = False
@@ -148,7 +138,7 @@ class Connection:
         timeout_s = world.clock.seconds(world.settings.connect_timeout_s)
         self._link = await world.transport.connect(world.url, self, max(timeout_s, CONNECT_LEAST_REAL_S))
         self._rise()
-        tasks = [asyncio.ensure_future(self._send()), asyncio.ensure_future(self._watch())]
+        tasks = [asyncio.ensure_future(self._asked.send(self._link)), asyncio.ensure_future(self._watch())]
         try:
             reason = await self._over
         finally:
@@ -167,14 +157,15 @@ class Connection:
         now_ns = self.world.clock.now_ns()
         self.up_ns = self._alive_ns = self.last_frame_ns = now_ns
         self._pinged_ns = self._app_pinged_ns = self._window_ns = now_ns
-        self._awaiting_pong, self._answered, self._asked, self._outbox = False, False, {}, asyncio.Queue()
+        self._awaiting_pong = False
+        self._asked = Subscriptions(self.world.end, self.world.clock, self.world.messages)
         self._window_frames, self._window_malformed = self.frames, self.malformed
         self._turn("up")
         self._tell_turn("up", "", first_ns)
         self._tell_streams(first_ns)
         self.heard = {}
         self._follow()
-        self._ask(True, self._subscribable(self.streams))
+        self._asked.ask(True, self._subscribable(self.streams))
         for payload, recv_ns in early:
             if self._over is not None and not self._over.done():
                 self.frame(payload, recv_ns)
@@ -216,17 +207,16 @@ class Connection:
         if self.state != "up" or before == self.streams:
             return
         self._tell_streams()
-        removed = [stream for stream in before if stream not in set(self.streams)]
-        added = [stream for stream in self.streams if stream not in set(before)]
+        removed, added = set(before) - set(self.streams), set(self.streams) - set(before)
         self._follow()
-        self._ask(False, self._subscribable(removed))
-        self._ask(True, self._subscribable(added))
+        self._asked.ask(False, self._subscribable([stream for stream in before if stream in removed]))
+        self._asked.ask(True, self._subscribable([stream for stream in self.streams if stream in added]))
 
     def renew(self, streams: Streams) -> None:
         """Subscribe again to streams that fell silent."""
         if self.state == "up":
-            self._ask(False, streams)
-            self._ask(True, streams)
+            self._asked.ask(False, streams)
+            self._asked.ask(True, streams)
 
     def cut(self, reason: str) -> None:
         """End the link; another one is opened."""
@@ -245,7 +235,7 @@ class Connection:
     @property
     def subscribed(self) -> bool:
         """Whether everything asked for was answered, and something was heard."""
-        return self.state == "up" and not self._asked and self._outbox.empty() and self.last_frame_ns > self.up_ns
+        return self.state == "up" and self._asked.settled and self.last_frame_ns > self.up_ns
 
     # Receiver ------------------------------------------------------------------------------------------------------
 
@@ -285,31 +275,12 @@ class Connection:
             self.malformed += 1
             return
         if answer.kind in ("done", "refused"):
-            answer = self._attribute(answer)
+            answer = self._asked.attribute(answer)
+            if answer.kind == "done":
+                self._granted(answer.streams)
         self._on_answer(self, answer)
 
-    def _attribute(self, answer: Answer) -> Answer:
-        """The answer with the streams it is about. Some venues repeat the number, some the streams, some neither."""
-        self._answered = True
-        number = answer.number
-        if answer.streams:
-            number = next((n for n, asked in self._asked.items() if tuple(asked.streams) == answer.streams), -1)
-        elif number < 0:  # they answer in the order they were asked
-            number = next(iter(self._asked), -1)
-        asked = self._asked.pop(number, None)
-        if asked is None:
-            return Answer("other", reason=answer.reason)
-        if answer.kind == "refused" and not asked.on:
-            return Answer("other", reason=answer.reason)
-        if answer.kind == "refused" and len(asked.streams) > 1:  # one by one, to find out which
-            for stream in asked.streams:
-                self._ask(True, [stream])
-            return Answer("other", reason=answer.reason)
-        if answer.kind == "done" and asked.on:
-            self._granted(asked.streams)
-        return Answer(answer.kind, number, tuple(asked.streams), answer.reason)
-
-    # Subscribing ---------------------------------------------------------------------------------------------------
+    # Streams -------------------------------------------------------------------------------------------------------
 
     def _subscribable(self, streams: Streams) -> list[tuple[str, str]]:
         return [stream for stream in streams if stream[0] not in self.world.end.polled]
@@ -329,25 +300,6 @@ class Connection:
             heard = self.heard.get(self.world.end.key_of(channel, symbol))
             if heard is not None and not heard.on:
                 heard.on, heard.heard_ns = True, max(heard.heard_ns, now_ns)
-
-    def _ask(self, on: bool, streams: Streams) -> None:
-        batch = self.world.end.limits.batch
-        for begin in range(0, len(streams), batch):
-            self._outbox.put_nowait((on, list(streams[begin : begin + batch])))
-
-    async def _send(self) -> None:
-        """Subscription messages, at the pace the venue allows."""
-        limits, clock = self.world.end.limits, self.world.clock
-        allowance = self.world.messages or Allowance(limits.messages, limits.messages_s, clock)
-        while True:
-            on, streams = await self._outbox.get()
-            await allowance.take()
-            if self._link is None:
-                return
-            self._number += 1
-            self._asked[self._number] = Asked(on, streams, clock.now_ns())
-            make = self.world.end.subscribe if on else self.world.end.unsubscribe
-            self._link.send(make(streams, self._number))
 
     # Staying alive -------------------------------------------------------------------------------------------------
 
@@ -389,12 +341,10 @@ class Connection:
             if max(self._alive_ns, self.last_frame_ns) <= self._pinged_ns:
                 return f"no answer to a ping within {ping_timeout_s:g} s"
             self._awaiting_pong = False  # whoever talks is alive
-        for number, asked in list(self._asked.items()):
-            if now_ns - asked.at_ns >= answer_s * NS_PER_S:
-                if not self._answered:
-                    return f"no subscription was answered within {answer_s:g} s"
-                del self._asked[number]  # if its streams do not come all the same, they will be missed
-                self._granted(asked.streams if asked.on else [])
+        overdue = self._asked.overdue(now_ns, answer_s)
+        if overdue and not self._asked.answered:
+            return f"no subscription was answered within {answer_s:g} s"
+        self._granted(overdue)  # if they do not come all the same, they will be missed
         quiet_s = (now_ns - max(self.last_frame_ns, self.excused_ns)) / NS_PER_S
         if quiet_s >= silence_s + ping_timeout_s and quiet_s * self._rate_hz >= IMPROBABLE:
             return f"nothing came for {quiet_s:.1f} s"
