@@ -73,14 +73,14 @@ class Recovery:
 
     def ask_for_holes(self, state: EngineState, registry: Registry, members: np.ndarray, minute: int) -> list[Effect]:
         """The trades whose ids are missing in a minute that is closed, unless they were asked for."""
-        sums = state.bars.trade_sums[members, minute & (SLOTS - 1)]
+        all_sums = state.bars.trade_sums[:, minute & (SLOTS - 1)]
         effects: list[Effect] = []
-        for place in np.flatnonzero((sums["minute"] == minute) & (sums["hole"] == 1)).tolist():
-            symbol = int(members[place])
-            if self._note(symbol, minute, ASKED_TRADES):
+        for symbol in members[all_sums["hole"][members] == 1].tolist():
+            sums = all_sums[symbol]
+            if sums["minute"] == minute and self._note(symbol, minute, ASKED_TRADES):
                 newest = int(state.bars.previous_id[symbol, 0])
-                last = int(sums[place]["last_id"]) if sums[place]["ids"] else newest
-                first = newest + 1 if newest >= 0 else int(sums[place]["first_id"])
+                last = int(sums["last_id"]) if sums["ids"] else newest
+                first = newest + 1 if newest >= 0 else int(sums["first_id"])
                 begin_ns = minute * NS_PER_MINUTE
                 after_id = int(first_missing(state.tape.seen_ids[symbol], first, last)) - 1
                 effects.append(_backfill(state, registry, symbol, begin_ns, begin_ns + NS_PER_MINUTE, after_id))
@@ -199,10 +199,13 @@ class Recovery:
     def doubted(self, state: EngineState, venue: int) -> list[int]:
         """Symbols whose minute in grace an equal candle would raise."""
         symbols, minute = state.tape.symbols, int(state.tape.venues[venue]["open_minute"]) - 1
-        reasons = state.history.window("dq_reasons", minute, 1)[0]
+        reasons = state.history.window("dq_reasons", minute, 1)[
+            0
+        ]  # lies close together, where `symbols` is spread wide
         had_row = state.history.window("received", minute, 1)[0] != NULL
-        mine = (symbols["venue"] == venue) & (symbols["active"] == 1) & had_row & (reasons & (LOST | EDGE) != 0)
-        return [s for s in np.flatnonzero(mine).tolist() if _taken_back(state, s, minute, int(reasons[s]))]
+        found = np.flatnonzero(had_row & (reasons & (LOST | EDGE) != 0)).tolist()
+        mine = [s for s in found if symbols[s]["venue"] == venue and symbols[s]["active"] == 1]
+        return [s for s in mine if _taken_back(state, s, minute, int(reasons[s]))]
 
 
 def _taken_back(state: EngineState, symbol: int, minute: int, reasons: int) -> int:
