@@ -56,11 +56,11 @@ class StallProbe:
             self._thread.join()
 
     def _expect(self) -> None:
-        self._beat_at = self._loop.time() + BEAT_S
-        self._handle = self._loop.call_at(self._beat_at, self._beat)
+        self._beat_at = time.monotonic() + BEAT_S
+        self._handle = self._loop.call_later(BEAT_S, self._beat)
 
     def _beat(self) -> None:
-        late_s = self._loop.time() - self._beat_at
+        late_s = max(0.0, time.monotonic() - self._beat_at)
         self.lags_ms.append(late_s * 1000)
         if late_s > STALL_S:
             self.stalls += 1
@@ -72,7 +72,7 @@ class StallProbe:
         told_at = 0.0
         while not self._ended.wait(WATCH_S):
             beat_at = self._beat_at
-            if self._loop.time() - beat_at > STALL_S and beat_at != told_at:
+            if time.monotonic() - beat_at > STALL_S and beat_at != told_at:
                 told_at = beat_at
                 self._dump()
 
