@@ -210,7 +210,9 @@ def store_acknowledges_early() -> list[Patch]:
     def append(self: Any, rows: Any, lines: Any) -> None:
         import time
 
-        for statement, incoming in ((self._append_lines, lines), (self._append_rows, rows)):  # noqa: B007
+        self._connection.register("incoming_rows", rows)
+        self._connection.register("incoming_lines", lines)
+        for statement in (self._append_lines, self._append_rows):
             self._connection.execute(self._begin)
             self._connection.execute(statement)
             self._connection.execute(self._commit)
