@@ -169,6 +169,7 @@ class Conveyor:
             effects += control.turn_connection(belt, registry, record)
         elif record.kind == RecordKind.SUBSCRIPTION:
             effects += control.subscribe(belt, registry, record)
+            self._universe.adopt()
         elif record.kind in (RecordKind.REST, RecordKind.REST_ERROR):
             self._take_answer(record, effects)
         elif record.kind == RecordKind.STREAM:

@@ -11,6 +11,11 @@ from engine.core.control import read_control
 from engine.core.errors import ConfigError
 
 
+def is_symbol(name: str) -> bool:
+    """Whether a name can be a symbol's: 1 to 32 ASCII characters."""
+    return 0 < len(name) <= 32 and name.isascii()
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """One tradable symbol of one venue, as journaled.
@@ -43,7 +48,7 @@ class Instrument:
                 f"instrument {self.venue} {self.symbol}: funding_interval_h is {self.funding_interval_h}, "
                 "expected 0 to 24; correct the instrument record"
             )
-        if not (0 < len(self.symbol) <= 32 and self.symbol.isascii()):
+        if not is_symbol(self.symbol):
             raise ConfigError(f"instrument {self.venue}: symbol {self.symbol!r}, expected 1 to 32 ASCII characters")
 
     def encode(self) -> bytes:

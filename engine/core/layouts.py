@@ -362,10 +362,11 @@ MEMBER = _layout("symbol in the universe", """
 UNIVERSE = _layout("universe of a venue", """
     revision          of the newest change; 0: none
     seeded            1 once the venue's own figures chose the first symbols
+    fresh             1 if the newest minute had a row that was not stale: the venue was there
     changed_minute    minute at whose close the rules last changed it; -1: never
+    full_hour         hour in which the limit of symbols last kept one out; -1: never
     hour              hour that hour_changes counts
     hour_changes      entries and exits by rule in that hour
-    shed_pct          share of the wanted whose depth is left out
     emergency         1 while only a few are carried
 """)  # fmt: skip
 
@@ -375,7 +376,7 @@ LOADED = _layout("load ladder", f"""
     relief_ns         receive time since which the level is not needed; -1: it is
     steps             times shed_pct of depth that are left out
     stepped_ns        receive time of the newest step
-    operator_shed_pct share that an operator left out
+    operator_shed     symbols of each venue whose depth an operator left out
     operator_emergency 1: an operator asked for it
     closes            closes that were measured
     finalize_ms[{FINALIZE_CLOSES}]   of the last of them, a ring
@@ -384,7 +385,7 @@ LOADED = _layout("load ladder", f"""
 # Bits of CANDIDATE.pinned: named in the settings, by an operator, carried before anyone asked for it.
 PINNED_SETTINGS, PINNED_OPERATOR, PINNED_CARRIED = 1, 2, 4
 # Bits of CANDIDATE.due, in the order in which they are obeyed.
-DUE_DEAD, DUE_COOL, DUE_EXIT, DUE_ENTRY = 1, 2, 4, 8
+DUE_DEAD, DUE_EXIT, DUE_ENTRY = 1, 2, 4
 
 # Places in Tape.clock: receive time of the newest TICK (-1 before), seq of the newest record, trade and quote ticks
 # that wait for the bar stage, pending diffs and their levels, late-ledger lines, 1 if the newest record was a TICK,

@@ -201,7 +201,7 @@ class EngineState:
         universe = self.universe
         universe.candidates["venue"] = universe.candidates["symbol"] = -1
         universe.carried["candidate"] = universe.carried["row_minute"] = -1
-        universe.venues["changed_minute"] = universe.venues["hour"] = -1
+        universe.venues["changed_minute"] = universe.venues["hour"] = universe.venues["full_hour"] = -1
         universe.loaded["above_ns"] = universe.loaded["relief_ns"] = -1
         for name in ("day_volume", "day_interest", "volume", "interest"):
             universe.candidates[name] = np.nan

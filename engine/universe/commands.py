@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from engine.core.control import Command
 from engine.core.effects import Effect
+from engine.core.instruments import is_symbol
 from engine.core.layouts import PINNED_CARRIED, PINNED_OPERATOR, PINNED_SETTINGS
 from engine.universe.stage import Universe
 
@@ -33,32 +34,43 @@ Obeyed = tuple[object, object, list[Effect]]  # what it was, what it is, what fo
 
 
 def _pin(universe: Universe, arguments: list[str]) -> Obeyed:
-    place = _symbol(universe, "pin", arguments, most=1)
-    before = bool(universe.candidates[place]["pinned"])
-    if not before and not universe.has_room(place):
-        raise RefusedError(_no_room(universe))
-    universe.pin(place, PINNED_OPERATOR)
-    return before, True, universe.settle(universe.names.venues[place], {place: "pin"})
+    places = _symbols(universe, "pin", arguments)
+    before = _named(universe, places, "pinned")
+    _must_have_room(universe, places)
+    for place in places:
+        universe.pin(place, PINNED_OPERATOR)
+    return before, _named(universe, places, "pinned"), _settle(universe, dict.fromkeys(places, "pin"))
 
 
 def _unpin(universe: Universe, arguments: list[str]) -> Obeyed:
-    place = _symbol(universe, "unpin", arguments, most=1)
-    one = universe.candidates[place]
-    if not one["pinned"]:
-        raise RefusedError(f"{arguments[0]} is not pinned")
-    universe.unpin(place, PINNED_OPERATOR | PINNED_SETTINGS | PINNED_CARRIED)
-    return True, False, universe.settle(universe.names.venues[place], {place: "unpin"})
+    places = _symbols(universe, "unpin", arguments)
+    before = _named(universe, places, "pinned")
+    if free := [name for name, pinned in before.items() if not pinned]:
+        raise RefusedError(f"not pinned: {', '.join(free)}")
+    for place in places:
+        universe.unpin(place, PINNED_OPERATOR | PINNED_SETTINGS | PINNED_CARRIED)
+    return before, _named(universe, places, "pinned"), _settle(universe, dict.fromkeys(places, "unpin"))
 
 
 def _hot(universe: Universe, arguments: list[str]) -> Obeyed:
-    place = _symbol(universe, "hot", arguments, most=2)
-    severity = _number("severity", arguments[1], 0, 100) if len(arguments) == 2 else SEVERITY
-    before = int(universe.candidates[place]["hot_until"])
-    if not universe.has_room(place):
-        raise RefusedError(_no_room(universe))
-    why = universe.heat(place, severity)
-    after = int(universe.candidates[place]["hot_until"])
-    return before, after, universe.settle(universe.names.venues[place], why)
+    told = len(arguments) > 1 and arguments[-1].isdigit()
+    severity = _number("severity", arguments[-1], 0, 100) if told else SEVERITY
+    places = _symbols(universe, "hot", arguments[:-1] if told else arguments)
+    before = _named(universe, places, "hot_until")
+    _must_have_room(universe, places)
+    why: dict[int, str] = {}
+    for place in places:
+        why |= universe.heat(place, severity)
+    return before, _named(universe, places, "hot_until"), _settle(universe, why)
+
+
+def _unhot(universe: Universe, arguments: list[str]) -> Obeyed:
+    places = _symbols(universe, "unhot", arguments)
+    before = _named(universe, places, "hot_until")
+    if cold := [name for name, until in before.items() if not until]:
+        raise RefusedError(f"not on the hotlist: {', '.join(cold)}")
+    why = {place: universe.cool(place, "unhot") for place in places}
+    return before, _named(universe, places, "hot_until"), _settle(universe, why)
 
 
 def _emergency(universe: Universe, arguments: list[str]) -> Obeyed:
@@ -80,8 +92,8 @@ def _switch(universe: Universe, command: str, arguments: list[str], value: int) 
 
 def _shed(universe: Universe, arguments: list[str]) -> Obeyed:
     if len(arguments) != 1:
-        raise RefusedError("shed takes the share of symbols whose depth is left out, in percent: shed 20")
-    return _set_shed(universe, _number("percent", arguments[0], 1, 100))
+        raise RefusedError("shed takes the number of symbols of each venue whose depth is left out: shed 5")
+    return _set_shed(universe, _number("symbols", arguments[0], 1, len(universe.symbols)))
 
 
 def _stop_shed(universe: Universe, arguments: list[str]) -> Obeyed:
@@ -89,33 +101,38 @@ def _stop_shed(universe: Universe, arguments: list[str]) -> Obeyed:
     return _set_shed(universe, 0)
 
 
-def _set_shed(universe: Universe, percent: int) -> Obeyed:
-    before = int(universe.loaded["operator_shed_pct"])
-    universe.loaded["operator_shed_pct"] = percent
-    return before, percent, universe.settle_all(f"shed {percent} %" if percent else "stop-shed")
+def _set_shed(universe: Universe, count: int) -> Obeyed:
+    before = int(universe.loaded["operator_shed"])
+    universe.loaded["operator_shed"] = count
+    return before, count, universe.settle_all(f"shed {count}" if count else "stop-shed")
 
 
 VERBS: dict[str, Callable[[Universe, list[str]], Obeyed]] = {
-    "pin": _pin, "unpin": _unpin, "hot": _hot, "emergency-top5": _emergency, "resume": _resume, "shed": _shed,
-    "stop-shed": _stop_shed,
+    "pin": _pin, "unpin": _unpin, "hot": _hot, "unhot": _unhot, "emergency-top5": _emergency, "resume": _resume,
+    "shed": _shed, "stop-shed": _stop_shed,
 }  # fmt: skip
 
 
-def _symbol(universe: Universe, command: str, arguments: list[str], most: int) -> int:
-    """The candidate that the first argument names: VENUE:SYMBOL, or SYMBOL where there is one venue."""
-    if not 1 <= len(arguments) <= most:
-        raise RefusedError(f"{command} takes VENUE:SYMBOL{' and a severity' if most == 2 else ''}")
+def _symbols(universe: Universe, command: str, arguments: list[str]) -> list[int]:
+    """The candidates that are named. Either all of them can be served or none is touched."""
+    if not arguments:
+        raise RefusedError(f"{command} takes one VENUE:SYMBOL or more")
+    return list(dict.fromkeys(_symbol(universe, text) for text in arguments))
+
+
+def _symbol(universe: Universe, text: str) -> int:
+    """One candidate: VENUE:SYMBOL, or SYMBOL alone where there is one venue."""
     venues = universe.registry.venues
-    name, _, symbol = arguments[0].rpartition(":")
+    name, _, symbol = text.rpartition(":")
     if not name and len(venues) == 1:
         name = venues[0]
     if name not in venues:
-        raise RefusedError(f"{arguments[0]!r}: expected VENUE:SYMBOL with one of {', '.join(venues) or 'no venue yet'}")
+        raise RefusedError(f"{text!r}: expected VENUE:SYMBOL with one of {', '.join(venues) or 'no venue yet'}")
     venue = venues.index(name)
-    listed = universe.candidates["listed"][universe.names.of(venue)].any()
     known = universe.names.place(venue, symbol)
+    listed = universe.candidates["listed"][universe.names.of(venue)].any()
     named = known >= 0 and (universe.candidates[known]["listed"] or universe.candidates[known]["symbol"] >= 0)
-    if not (0 < len(symbol) <= 32 and symbol.isascii()) or (listed and not named):
+    if not is_symbol(symbol) or (listed and not named):
         raise RefusedError(f"{name} lists no symbol {symbol!r}")
     place = universe.place(venue, symbol)
     if place < 0:
@@ -123,8 +140,28 @@ def _symbol(universe: Universe, command: str, arguments: list[str], most: int) -
     return place
 
 
+def _must_have_room(universe: Universe, places: list[int]) -> None:
+    if not universe.has_room(places):
+        limit = f"core.limits.symbols_max = {len(universe.symbols)}"
+        raise RefusedError(f"{limit} is reached; raise it and start a new session")
+
+
+def _named(universe: Universe, places: list[int], what: str) -> dict[str, int]:
+    """One number of each candidate, for the record."""
+    return {universe.names.names[place]: int(universe.candidates[place][what]) for place in places}
+
+
+def _settle(universe: Universe, why: dict[int, str]) -> list[Effect]:
+    """A revision of each venue that has a symbol in it."""
+    effects: list[Effect] = []
+    for venue in dict.fromkeys(universe.names.venues[place] for place in why):
+        mine = {place: reason for place, reason in why.items() if universe.names.venues[place] == venue}
+        effects += universe.settle(venue, mine)
+    return effects
+
+
 def _number(what: str, text: str, least: int, most: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and least <= int(text) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
         raise RefusedError(f"{what} {text!r}, expected a whole number from {least} to {most}")
     return int(text)
 
@@ -132,7 +169,3 @@ def _number(what: str, text: str, least: int, most: int) -> int:
 def _no_arguments(command: str, arguments: list[str]) -> None:
     if arguments:
         raise RefusedError(f"{command} takes no arguments, found {' '.join(arguments)}")
-
-
-def _no_room(universe: Universe) -> str:
-    return f"core.limits.symbols_max = {len(universe.symbols)} is reached; raise it and start a new session"

@@ -24,6 +24,9 @@ class LoadLevel(IntEnum):
     LAGGING = 3
     EMERGENCY = 4
 
+    def __str__(self) -> str:
+        return self.name.lower()
+
 
 def take(loaded: Any, sample: Load, recv_ns: int, settings: Settings) -> None:
     """Take in a sample: the level, and how many steps of depth are left out, as they are from here on."""
@@ -90,9 +93,10 @@ def _step(loaded: Any, recv_ns: int, settings: Settings) -> None:
         loaded["steps"], loaded["stepped_ns"] = steps - 1, recv_ns
 
 
-def shed_pct(loaded: Any, settings: Settings) -> int:
-    """The share of symbols whose depth is left out, by the load or by an operator."""
-    return min(100, max(int(loaded["operator_shed_pct"]), int(loaded["steps"]) * settings.shed_pct))
+def shed_count(loaded: Any, symbols: int, settings: Settings) -> int:
+    """Of how many of a venue's symbols depth is left out, by the load or by an operator."""
+    share_pct = min(100, int(loaded["steps"]) * settings.shed_pct)
+    return min(symbols, max(int(loaded["operator_shed"]), (symbols * share_pct + 99) // 100))
 
 
 def in_emergency(loaded: Any) -> bool:

@@ -1,8 +1,9 @@
 """What is ranked, and the ranks: volume and open interest of the lookback, or what stands in for them.
 
-A symbol with a whole lookback of rows is ranked by its rows. Until then, and as long as it is not carried, by the
-venue's 24 h figure times the pace: the part of a day's volume that the symbols with rows made within the lookback. So
-those inside and those outside are compared by the same measure at a busy hour and at a quiet one.
+A symbol with a whole lookback of rows, without an outage of the venue, is ranked by its rows. Until then, and as long
+as it is not carried, by the venue's 24 h figure times the pace: the part of a day's volume that the symbols with such
+rows made within the lookback. So those inside and those outside are compared by one measure, at a busy hour and at a
+quiet one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 
 from config.schema import Universe
 from engine.core.kernel import inlined, kernel
-from engine.core.layouts import DUE_COOL, DUE_DEAD, DUE_ENTRY, DUE_EXIT
+from engine.core.layouts import DUE_DEAD, DUE_ENTRY, DUE_EXIT
 from engine.core.minutes import MINUTES_PER_DAY
 from engine.core.rings import ColumnRing
 from engine.core.schema import NULL, Status
@@ -24,12 +25,20 @@ STALE = int(Status.STALE)
 
 @kernel
 def observe(members, minute, rows, carried):
-    """Note the rows of a minute that has just closed: how many in a row each symbol has, and whether it was stale."""
+    """Note the rows of a minute that has just closed: how many in a row each symbol has, and whether it was stale.
+
+    Returns whether any was not. A minute in which all were stale is an outage of the venue: it says nothing of its
+    symbols, and every count of rows begins anew behind it.
+    """
+    fresh = False
+    for i in range(members.shape[0]):
+        fresh = fresh or rows[members[i]].dq_status != STALE
     for i in range(members.shape[0]):
         one = carried[members[i]]
-        one.row_minutes = one.row_minutes + 1 if one.row_minute == minute - 1 else 1
+        one.row_minutes = (one.row_minutes if one.row_minute == minute - 1 else 0) + 1 if fresh else 0
         one.row_minute = minute
         one.stale = rows[members[i]].dq_status == STALE
+    return fresh
 
 
 @kernel
@@ -157,8 +166,6 @@ def judge(
         due = 0
         if one.wanted and not one.pinned and one.stale_minutes >= stale_minutes and one.own_volume < dead_volume:
             due |= DUE_DEAD
-        if one.hot_until != 0 and one.hot_until <= minute + 1:
-            due |= DUE_COOL
         if one.exit_minutes >= exit_minutes and minute - one.entered_minute >= dwell_minutes:
             due |= DUE_EXIT
         if one.entry_minutes >= entry_minutes:

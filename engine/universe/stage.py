@@ -18,10 +18,10 @@ import orjson
 from config.schema import Core
 from engine.core.control import Load
 from engine.core.effects import Effect, Event, Wanted
+from engine.core.instruments import is_symbol
 from engine.core.layouts import (
     CLOCK_RECV,
     CLOCK_SEQ,
-    DUE_COOL,
     DUE_DEAD,
     DUE_ENTRY,
     DUE_EXIT,
@@ -82,12 +82,16 @@ class Universe:
     def take_list(self, venue: int, lines: Sequence[Line]) -> list[Effect]:
         """A venue's own list: (symbol, 24 h volume, open interest or None). It is whole: who is not on it is off.
 
-        The first list chooses the first symbols, for a venue that carries nothing closes no minute.
+        The first list chooses the first symbols. One without any line is not believed.
         """
+        if not lines:
+            return []
         mine = self.names.of(venue)
         self.candidates["listed"][mine] = 0
         self.candidates["day_volume"][mine] = self.candidates["day_interest"][mine] = np.nan
         for name, volume, interest in lines:
+            if not is_symbol(name):
+                continue
             place = self.place(venue, name)
             if place < 0:
                 detail = {"limit": "core.limits.candidates_max", "reached": len(self.candidates)}
@@ -96,7 +100,7 @@ class Universe:
             one["listed"], one["day_volume"] = 1, volume
             one["day_interest"] = np.nan if interest is None else interest
         row = self.choice.venues[venue]
-        if row["seeded"] or not self.settings.base_symbols or not lines:
+        if row["seeded"] or not self.settings.base_symbols:
             return []
         minute = self.next_minute(venue) - 1
         self._refresh(venue, minute)
@@ -111,68 +115,75 @@ class Universe:
         before = (int(loaded["level"]), int(loaded["steps"]))
         ladder.take(loaded, sample, int(self.state.tape.clock[CLOCK_RECV]), self.core.load)
         after = (int(loaded["level"]), int(loaded["steps"]))
-        level = ladder.LoadLevel(after[0]).name.lower()
+        level = str(ladder.LoadLevel(after[0]))
         if after[0] != before[0]:
-            told = {"level": level, "before": ladder.LoadLevel(before[0]).name.lower()} | asdict(sample)
+            told = {"level": level, "before": str(ladder.LoadLevel(before[0]))} | asdict(sample)
             effects.append(self.event("load", "", "", told | {"finalize_p95_ms": ladder.finalize_p95_ms(loaded)}))
         return effects + self.settle_all(f"load {level}") if after != before else effects
 
     def mark(self, venue: int, minute: int, members: np.ndarray, rows: np.ndarray) -> None:
         """Write the membership columns of a minute that closes, as they stood while it was open."""
-        self._adopt(venue, members)
         revision = int(self.choice.venues[venue]["revision"])
         write_membership(members, revision, self.choice.carried, self.candidates, rows)
-        observe(members, minute, rows, self.choice.carried)
+        self.choice.venues[venue]["fresh"] = observe(members, minute, rows, self.choice.carried)
 
     def close(self, venue: int, minute: int) -> list[Effect]:
         """The rules, after the rows of `minute` were judged; what they change counts from the next minute on."""
-        order = self.names.of(venue)
+        order, row = self.names.of(venue), self.choice.venues[venue]
         self._refresh(venue, minute)
-        settings, row = self.settings, self.choice.venues[venue]
-        base = settings.base_symbols
+        why = self._cool(order, minute)
+        effects = self._obey_rules(venue, minute, order, why) if row["fresh"] and not row["emergency"] else []
+        effects += self.settle(venue, why)
+        self._set_tiers(order)
+        return effects
+
+    def _obey_rules(self, venue: int, minute: int, order: np.ndarray, why: dict[int, str]) -> list[Effect]:
+        """Exits of the dead first; then, unless the universe is frozen, exits and entries by rank within the cap."""
+        settings, base = self.settings, self.settings.base_symbols
         due = judge(
             order, minute, base - settings.entry_margin_ranks if base else 0, base + settings.exit_margin_ranks,
             settings.entry_minutes, settings.exit_minutes, settings.dwell_minutes, settings.stale_minutes,
             float(settings.dead_volume_quote), self.choice.carried, self.candidates,
         )  # fmt: skip
-        why: dict[int, str] = {}
-        if due & DUE_COOL:
-            self._cool(order, why)
-        if due & ~DUE_COOL and not row["emergency"]:
-            self._obey_rules(venue, minute, order, why)
-        effects = self.settle(venue, why) if why else []
-        self._set_tiers(order)
-        return effects
-
-    def _obey_rules(self, venue: int, minute: int, order: np.ndarray, why: dict[int, str]) -> None:
-        """Exits of the dead first; then, unless the universe is frozen, exits and entries by rank within the cap."""
-        row, settings = self.choice.venues[venue], self.settings
+        if not due:
+            return []
+        row = self.choice.venues[venue]
         frozen = row["changed_minute"] >= 0 and minute - row["changed_minute"] < settings.freeze_minutes
         if row["hour"] != minute // MINUTES_PER_HOUR:
             row["hour"], row["hour_changes"] = minute // MINUTES_PER_HOUR, 0
-        changes = 0
-        for place in self._due(order, DUE_DEAD):
+        dead = self._due(order, DUE_DEAD)
+        changes = len(dead)
+        for place in dead:
             one = self.candidates[place]
             one["base"] = one["hot_until"] = one["hot_severity"] = 0
             one["barred_until"] = minute + 1 + settings.dead_pause_minutes
-            why[place], changes = "dead", changes + 1
-        exits = [] if frozen else [place for place in self._due(order, DUE_EXIT) if place not in why]
-        entries = [] if frozen else [place for place in self._due(order, DUE_ENTRY) if place not in why]
+            why[place] = "dead"
+        exits = [] if frozen else [place for place in self._due(order, DUE_EXIT) if place not in dead]
+        entries = [] if frozen else [place for place in self._due(order, DUE_ENTRY) if place not in dead]
         for place in reversed(exits):  # the worst first
             if row["hour_changes"] + changes < settings.churn_hourly_max:
                 self.candidates[place]["base"] = 0
                 why[place], changes = "exit", changes + 1
+        kept_out: list[str] = []
         for place in entries:
-            if row["hour_changes"] + changes < settings.churn_hourly_max and self._choose(place, minute):
-                why[place], changes = "entry", changes + 1
+            if row["hour_changes"] + changes < settings.churn_hourly_max:
+                if self._choose(place, minute):
+                    why[place], changes = "entry", changes + 1
+                else:
+                    kept_out.append(self.names.names[place])
         if changes:
             row["hour_changes"] += changes
             row["changed_minute"] = minute
+        if not kept_out or row["full_hour"] == row["hour"]:
+            return []
+        row["full_hour"] = row["hour"]
+        detail = {"limit": "core.limits.symbols_max", "reached": len(self.symbols), "kept_out": tuple(kept_out)}
+        return [self.event("universe_full", self.registry.venues[venue], "", detail)]
 
-    def _cool(self, order: np.ndarray, why: dict[int, str]) -> None:
-        for place in self._due(order, DUE_COOL):
-            self.candidates[place]["hot_until"] = self.candidates[place]["hot_severity"] = 0
-            why[place] = "hot_expired"
+    def _cool(self, order: np.ndarray, minute: int) -> dict[int, str]:
+        """Take those off the hotlist whose time is over."""
+        until = self.candidates["hot_until"][order]
+        return {place: self.cool(place, "hot_expired") for place in order[(until > 0) & (until <= minute + 1)].tolist()}
 
     def _due(self, order: np.ndarray, what: int) -> list[int]:
         """Candidates of whom something is due, best rank first."""
@@ -216,34 +227,38 @@ class Universe:
             hot = order[self.candidates["hot_until"][order] > 0].tolist()
             if len(hot) >= self.settings.hot_symbols_max:
                 first = min(hot, key=lambda p: (self.candidates[p]["hot_until"], self.candidates[p]["hot_severity"]))
-                self.candidates[first]["hot_until"] = self.candidates[first]["hot_severity"] = 0
-                why[first] = "hot_evicted"
+                why[first] = self.cool(first, "hot_evicted")
         one["hot_until"] = max(int(one["hot_until"]), begin + ttl_s // 60)
         one["hot_severity"], one["barred_until"] = severity, 0
         return why
 
+    def cool(self, place: int, why: str) -> str:
+        """Take a symbol off the hotlist; the reason is handed on."""
+        self.candidates[place]["hot_until"] = self.candidates[place]["hot_severity"] = 0
+        return why
+
     def _choose(self, place: int, minute: int) -> bool:
         """Let a symbol in by rank, if the engine has room for its rows."""
-        if not self.has_room(place):
+        if not self.has_room([place]):
             return False
         self.candidates[place]["base"], self.candidates[place]["entered_minute"] = 1, minute
         return True
 
-    def has_room(self, place: int) -> bool:
-        """Whether a symbol has rows, or may have: instruments are never forgotten, and their number is a limit."""
-        if self.candidates[place]["symbol"] >= 0:
-            return True
+    def has_room(self, places: list[int]) -> bool:
+        """Whether these have rows, or may have: instruments are never forgotten, and their number is a limit."""
         used = self.candidates[: len(self.names.names)]
         chosen = (used["base"] > 0) | (used["pinned"] > 0) | (used["hot_until"] > 0)
+        chosen[places] = True
         awaited = int(np.count_nonzero(chosen & (used["symbol"] < 0)))
-        return len(self.registry.instruments) + awaited < len(self.symbols)
+        already = all(self.candidates[place]["symbol"] >= 0 for place in places)
+        return already or len(self.registry.instruments) + awaited <= len(self.symbols)
 
-    def _adopt(self, venue: int, members: np.ndarray) -> None:
-        """Rows of a symbol for the first time: what is carried though nobody asked for it here counts as pinned."""
+    def adopt(self) -> None:
+        """Link what is carried to its candidate; what nobody asked for here counts as pinned, without a revision."""
         carried = self.choice.carried
-        for s in members[carried["candidate"][members] < 0].tolist():
-            place = self.place(venue, self.registry.names[s])
-            if place < 0 or self.symbols[s]["active"] != 1:
+        for s in np.flatnonzero((self.symbols["active"] == 1) & (carried["candidate"] < 0)).tolist():
+            place = self.place(int(self.symbols[s]["venue"]), self.registry.names[s])
+            if place < 0:
                 continue
             one = self.candidates[place]
             carried[s]["candidate"], one["symbol"] = place, s
@@ -260,8 +275,7 @@ class Universe:
         mine = self.candidates[order]
         chosen, hot = (mine["base"] > 0) | (mine["pinned"] > 0), mine["hot_until"] > 0
         wanted = mine["kept"] > 0 if row["emergency"] else chosen | hot
-        row["shed_pct"] = ladder.shed_pct(self.loaded, self.core.load)
-        count = (int(np.count_nonzero(wanted)) * int(row["shed_pct"]) + 99) // 100
+        count = ladder.shed_count(self.loaded, int(np.count_nonzero(wanted)), self.core.load)
         shed = mine["shed"] > 0
         if (wanted != (mine["wanted"] > 0)).any() or int(np.count_nonzero(shed)) != count:
             last = np.argsort(np.where(wanted, -mine["rank"], 1), kind="stable")[:count]  # the worst ranks first
