@@ -57,7 +57,8 @@ WELL: Status = {
               "banned_until_ns": None}],
     "journal": {
         "folder": "sessions/20260101-0000/journal", "durable_seq": 48_400, "records": 48_401, "bytes": 11 * MIB,
-        "waiting_bytes": 0, "lag_ms": 4.0, "clamped": 0, "commit_ms": spread(1.0, 2.0), "full_since_ns": None,
+        "waiting_bytes": 0, "lag_ms": 4.0, "clamped": 0, "commit_ms": spread(1.0, 2.0),
+        "durable_ms": spread(5.0, 9.0), "full_since_ns": None,
     },
     "store": {"last_link": 59, "queued_rows": 0, "dropped_rows": 0, "errors": 0, "trouble": "", "rebuild": "",
               "write_ms": 3.4},

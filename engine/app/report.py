@@ -115,6 +115,7 @@ def journal(app: App) -> Journal:
         "lag_ms": app.sequencer.lag_ms(app.clock.now_ns()),
         "clamped": counts.clamped,
         "commit_ms": quantiles(list(app.sequencer.commit_ms)),
+        "durable_ms": quantiles(list(app.sequencer.durable_ms)),
         "full_since_ns": app.sequencer.trouble_since_ns,
     }
 

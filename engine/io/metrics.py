@@ -18,7 +18,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 LOOPBACK = "127.0.0.1"
 COLOURS = {"unknown": -1, "green": 0, "amber": 1, "red": 2}
 
-# name, help, section of the status, key in it; a key of quantiles gives one sample for each of p50, p95, max.
+# name, help, section of the status, key in it; a key of quantiles gives one sample for each of p50, p95, p99, max.
 GAUGES: tuple[tuple[str, str, str, str], ...] = (
     ("close_to_row_ms", "Minute boundary to durable row, last hour.", "minutes", "close_to_row_ms"),
     ("bar_finalize_ms", "Close decision to durable row, last hour.", "minutes", "bar_finalize_ms"),
@@ -26,6 +26,7 @@ GAUGES: tuple[tuple[str, str, str, str], ...] = (
     ("journal_lag_ms", "Age of the oldest record that was not handed over.", "journal", "lag_ms"),
     ("journal_waiting_bytes", "Received, not durable yet.", "journal", "waiting_bytes"),
     ("journal_commit_ms", "Time of a group commit.", "journal", "commit_ms"),
+    ("journal_durable_ms", "Receive to durable, oldest record of each group commit.", "journal", "durable_ms"),
     ("store_queued_rows", "Rows that wait for the store.", "store", "queued_rows"),
     ("store_write_ms", "Time of the last write of the store.", "store", "write_ms"),
     ("disk_free_bytes", "Free space of the disk.", "disk", "free_bytes"),
@@ -75,7 +76,7 @@ def families(status: Status) -> Iterator[Any]:
         found = sections.get(section, {}).get(key)
         if isinstance(found, dict):
             family = GaugeMetricFamily(f"conveyor_{name}", text, labels=["quantile"])
-            for label in ("p50", "p95", "max"):
+            for label in ("p50", "p95", "p99", "max"):
                 if found[label] is not None:
                     family.add_metric([label], found[label])
             yield family

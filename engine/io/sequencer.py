@@ -31,6 +31,7 @@ PRESSURE_BYTES, RELIEF_BYTES = 48 << 20, 24 << 20  # waiting for the disk: from 
 FRAME_BYTES_MAX = 60 << 20  # above it no frame is taken; what is left of the journal's memory is for control records
 TURN_S = 0.004  # of handing over, then the sockets have their turn
 PIECE_BYTES = 64 << 10  # about a quarter of a turn
+COMMITS_KEPT = 6_000  # about a minute of them
 
 _TICK, _FRAME, _REST = int(RecordKind.TICK), int(RecordKind.FRAME), int(RecordKind.REST)
 
@@ -82,7 +83,8 @@ class Sequencer:
         self.pressed = False
         self.trouble = ""  # why records wait in memory; empty while the disk takes them
         self.trouble_since_ns: int | None = None
-        self.commit_ms: deque[float] = deque(maxlen=6_000)
+        self.commit_ms: deque[float] = deque(maxlen=COMMITS_KEPT)
+        self.durable_ms: deque[float] = deque(maxlen=COMMITS_KEPT)  # from receipt, of the oldest record of a group
         self.counts = Counts()
 
     # ---- in ----
@@ -147,6 +149,10 @@ class Sequencer:
         """Age of the oldest record that was received and not handed over, in time of this machine."""
         return round(self._clock.seconds((now_ns - self._oldest_ns) / NS_PER_S) * 1000) if self._oldest_ns else 0
 
+    def _age_ms(self, recv_ns: int) -> float:
+        """Of what was received then, in time of this machine."""
+        return self._clock.seconds((self._clock.now_ns() - recv_ns) / NS_PER_S) * 1000
+
     # ---- out ----
 
     async def run(self) -> None:
@@ -181,6 +187,9 @@ class Sequencer:
             await loop.run_in_executor(self._executor, self._writer.commit)
         except JournalFull as error:
             trouble, self._oldest_ns = str(error), oldest_ns or self._oldest_ns
+        else:
+            if oldest_ns:
+                self.durable_ms.append(self._age_ms(oldest_ns))
         self.counts.commits += 1
         self.commit_ms.append((loop.time() - began) * 1000)
         self.waiting_bytes = self._writer.pending_bytes
@@ -190,8 +199,7 @@ class Sequencer:
             self._press(False)
         await self._hand_over_durable()
         if oldest_ns:
-            lag_ms = self._clock.seconds((self._clock.now_ns() - oldest_ns) / NS_PER_S) * 1000
-            self.counts.lag_ms_max = max(self.counts.lag_ms_max, lag_ms)
+            self.counts.lag_ms_max = max(self.counts.lag_ms_max, self._age_ms(oldest_ns))
         return not trouble
 
     def _tell_trouble(self, trouble: str) -> None:

@@ -2,7 +2,7 @@
 
 `App.status()` makes it, the control socket serves it as JSON. A section the process cannot tell is left out, a figure
 that was not measured is None; neither is ever guessed. Times are ns UTC of the run's clock (`process.now_ns`).
-Quantiles are over the last hour of this process.
+Quantiles are over the last hour of this process, unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ class Quantiles(TypedDict):
     count: int
     p50: float | None
     p95: float | None
+    p99: float | None
     max: float | None
 
 
@@ -106,7 +107,11 @@ class Rest(TypedDict):
 
 
 class Journal(TypedDict):
-    """lag_ms: age of the oldest received record that was not handed over. full_since_ns: no room on the disk since."""
+    """lag_ms: age of the oldest received record that was not handed over. full_since_ns: no room on the disk since.
+
+    commit_ms, durable_ms: of the newest 6,000 commits, what one took, and the age of its oldest record by then: from
+    receipt to durable.
+    """
 
     folder: str
     durable_seq: int
@@ -116,6 +121,7 @@ class Journal(TypedDict):
     lag_ms: float
     clamped: int
     commit_ms: Quantiles
+    durable_ms: Quantiles
     full_since_ns: int | None
 
 
@@ -201,8 +207,8 @@ class MinuteLatency(TypedDict):
 def quantiles(values: list[float]) -> Quantiles:
     """By nearest rank."""
     if not values:
-        return {"count": 0, "p50": None, "p95": None, "max": None}
+        return {"count": 0, "p50": None, "p95": None, "p99": None, "max": None}
     ordered = sorted(values)
     count = len(ordered)
-    p50, p95 = (ordered[-(-count * percent // 100) - 1] for percent in (50, 95))
-    return {"count": count, "p50": p50, "p95": p95, "max": ordered[-1]}
+    p50, p95, p99 = (ordered[-(-count * percent // 100) - 1] for percent in (50, 95, 99))
+    return {"count": count, "p50": p50, "p95": p95, "p99": p99, "max": ordered[-1]}

@@ -85,6 +85,25 @@ def test_nothing_is_handed_over_before_it_is_durable():
     assert len(bench.handed) == 1
 
 
+def test_each_group_tells_how_old_its_oldest_record_was_when_it_became_durable():
+    class SlowDisk(MemoryDisk):
+        def fdatasync(self, handle: int) -> None:
+            super().fdatasync(handle)
+            bench.clock.pass_ms(5)
+
+    bench = Bench(SlowDisk())
+    for _ in range(2):
+        bench.sequencer.append(FRAME, 1, b"older")
+        bench.clock.pass_ms(7)
+        bench.sequencer.append(FRAME, 1, b"newer")
+        asyncio.run(bench.sequencer.commit())
+    bench.disk.capacity = 0
+    bench.sequencer.append(FRAME, 1, bytes(5_000))
+    assert not asyncio.run(bench.sequencer.commit()), "the disk is full"
+
+    assert list(bench.sequencer.durable_ms) == [7 + 5 + 5, 7 + 5], "the first group waits for its segment's head too"
+
+
 def test_a_stall_of_the_process_gets_its_ticks_and_a_long_one_only_the_last():
     bench = Bench()
     bench.sequencer.append(FRAME, 1, b"before")
