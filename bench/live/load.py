@@ -94,7 +94,8 @@ def configuration(port: int, symbols: int) -> str:
     names = ", ".join(f'"S{index:03d}USDT"' for index in range(symbols))
     return (
         f"[venues.binance_usdm]\nenabled = true\nsymbols = [{names}]\n"
-        f'ws_url = "ws://127.0.0.1:{port}"\nrest_url = "http://127.0.0.1:{port}"\n'
+        'channels = ["aggTrade", "bookTicker", "depth", "kline_1m"]\n'  # 200 streams, one connection
+        f'ws_url = "ws://127.0.0.1:{port}/stream"\nrest_url = "http://127.0.0.1:{port}"\n'
     )
 
 
