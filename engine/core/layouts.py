@@ -105,6 +105,9 @@ SYMBOL = _layout("symbol", """
     candles_absent    minutes with trades in a row whose candle never came
     arrivals          trades seen, the venue order where ids do not increase
     newest_quote_ns   event time of the newest quote message; -1: none
+    newest_quote_id   its update id, or where there are no ids a digest of what it said
+    quote_mid         bid + ask of the newest valid quote that was believed; 0: none
+    quote_mid_ns      its event time
     newest_book_ns    event time of the newest depth message; -1: none
     seen_generation   which half of the seen ids is being filled
     seen_count        ids in that half

@@ -95,7 +95,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.BOOK_STALE: "no proof that the book is current within 3,000 ms of the close",
     Reason.NO_DATA: "neither a trade nor a quote in force",
     Reason.PRICE_SANITY: "low <= open, close <= high does not hold",
-    Reason.RETURN_OUTLIER: "the mid moved more than 20 % against the minute before",
+    Reason.RETURN_OUTLIER: "the mid moved more than 20 % against the minute before, or a price was not believed",
     Reason.SKEW: "the venue's clock offset is unknown or moved more than 1 s",
     Reason.OI_STALE: "open interest is configured and older than 20 s",
     Reason.L2_STALE: "depth is configured and there is no book in step with the venue",

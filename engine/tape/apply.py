@@ -29,6 +29,7 @@ from engine.core.frame import (
     KIND_CONTEXT,
     KIND_DIFF,
     KIND_FORCED,
+    KIND_LEVELS,
     KIND_NONE,
     KIND_QUOTE,
     KIND_TRADES,
@@ -62,6 +63,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.schema import NULL, Reason
 from engine.core.words import mix, shift_right
 from engine.tape.book import QUANTITY_MAX, read_top, set_levels
+from engine.tape.plausible import believe_mid, judge_price, told_before
 from engine.tape.seen import seen_before
 from engine.tape.watermark import begin, believed, clock_offset, corrected, hear
 
@@ -142,6 +144,7 @@ def apply_trades(tape, channel, connection, recv_ns):
             tick.flag = DUPLICATE
         else:
             tick.flag = worth(fresh)
+            judge_price(tape, fresh.symbol, tick)
         place_trade(symbol, venue, tick)
     return APPLIED
 
@@ -188,6 +191,8 @@ def take_quote(tape, s, event_ns):
     tick.updates = 1
     tick.event_ns = event_ns
     tick.valid = 1 if bid > 0 and ask > 0 and bid_quantity > 0 and ask_quantity > 0 and bid <= ask else 0
+    if tick.valid:
+        tick.valid = believe_mid(tape, s, bid + ask, event_ns)
     tick.bid = bid
     tick.bid_quantity = bid_quantity
     tick.ask = ask
@@ -417,9 +422,12 @@ def apply_frame(tape, connection, recv_ns):
             return IGNORED
         event_ns = corrected(connection, recv_ns)  # a diff may not be left out, whatever its time says
     if kind == KIND_QUOTE:
-        symbol.newest_quote_ns = max(symbol.newest_quote_ns, event_ns)
+        if told_before(frame, symbol, event_ns):
+            return IGNORED
         take_quote(tape, s, event_ns)
         return APPLIED
+    if kind == KIND_LEVELS and event_ns < symbol.newest_book_ns:
+        return IGNORED  # a whole book that is older than the one at hand
     symbol.newest_book_ns = max(symbol.newest_book_ns, event_ns)
     in_step = True
     before = tape.books[s].spilled_over

@@ -65,6 +65,33 @@ class Symbol:
     liquidations: list[tuple[int, Liquidation]] = field(default_factory=list)
     newest_book_ns: int | None = None  # event time of the newest book or quote message
     closed_before_ns: int = 0  # boundary of the newest closed minute
+    newest_quote: tuple[Quote, int] | None = None  # the quote last taken, and the latest event time of any
+    believed: tuple[Decimal, int] | None = None  # mid of the newest valid quote that was believed, and its event time
+    newest_levels_ns: int = 0  # event time of the newest whole book
+
+    def told_before(self, quote: Quote, time_ns: int) -> bool:
+        """Not above the newest update id and not later; without ids, earlier, or the same at the same time."""
+        if self.newest_quote is None:
+            return False
+        newest, newest_ns = self.newest_quote
+        if quote.update_id is not None and newest.update_id is not None:
+            patience_ns = 0 if quote.time_ms is not None else 10 * NS_PER_S
+            return quote.update_id <= newest.update_id and time_ns <= newest_ns + patience_ns
+        sides = (quote.bid, quote.bid_quantity, quote.ask, quote.ask_quantity)
+        same = sides == (newest.bid, newest.bid_quantity, newest.ask, newest.ask_quantity)
+        return time_ns < newest_ns or (time_ns == newest_ns and same)
+
+    def believe(self, quote: Best | None, time_ns: int) -> Best | None:
+        """A quote more than a factor of 1.65 from the one before it, less than 10 s old, is not in force."""
+        if quote is None:
+            return None
+        middle = mid(quote)
+        if self.believed is not None:
+            before, before_ns = self.believed
+            if time_ns - before_ns < 10 * NS_PER_S and max(middle / before, before / middle) > Decimal("1.65"):
+                return None
+        self.believed = middle, time_ns
+        return quote
 
     def quote_comes_from_book(self) -> bool:
         return not any(channel in self.channels for channel in QUOTE_CHANNELS)
@@ -174,12 +201,18 @@ class Tape:
             else:
                 symbol.extra.append((minute, "rejected"))
         elif isinstance(event, Quote):
-            if not symbol.quote_comes_from_book():
-                symbol.add(symbol.quotes, seen.time_ns, valid(event), counted=True)
+            if not symbol.quote_comes_from_book() and not symbol.told_before(event, seen.time_ns):
+                newest_ns = symbol.newest_quote[1] if symbol.newest_quote else 0
+                symbol.newest_quote = event, max(newest_ns, seen.time_ns)
+                quote = symbol.believe(valid(event), seen.time_ns)
+                symbol.add(symbol.quotes, seen.time_ns, quote, counted=True)
         elif isinstance(event, Diff):
             symbol.book_source = record.source
             self._apply(symbol, event, seen.time_ns)
         elif isinstance(event, Snapshot) and record.kind == RecordKind.FRAME:
+            if seen.time_ns < symbol.newest_levels_ns:
+                return
+            symbol.newest_levels_ns = seen.time_ns
             symbol.book_source = record.source
             symbol.book.replace(event)
             self._book_changed(symbol, seen.time_ns, counted=True)
