@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import orjson
@@ -34,6 +35,7 @@ class Journal:
     def __init__(self, venue: str = "binance_usdm", symbol: str = "X", **instrument: Any) -> None:
         self.venue, self.symbol = venue, symbol
         self.records: list[Record] = []
+        self.update_ids = count(1)
         if instrument:
             told = {"venue": venue, "symbol": symbol, "price_decimals": 2, "quantity_decimals": 3} | instrument
             self.put(0, RecordKind.INSTRUMENT, orjson.dumps(told), 0)
@@ -86,7 +88,15 @@ class Journal:
         return self.records[-1].seq
 
     def quote(self, ms: int, bid: str, bid_quantity: str, ask: str, ask_quantity: str, came: int | None = None) -> None:
-        data = {"e": "bookTicker", "u": 1, "s": self.symbol, "b": bid, "B": bid_quantity, "a": ask, "A": ask_quantity}
+        data = {
+            "e": "bookTicker",
+            "u": next(self.update_ids),
+            "s": self.symbol,
+            "b": bid,
+            "B": bid_quantity,
+            "a": ask,
+            "A": ask_quantity,
+        }
         self.frame(ms if came is None else came, data | {"T": START + ms, "E": START + ms})
 
     def row(self, minute: int = M) -> dict[str, Any]:
