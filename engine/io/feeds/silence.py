@@ -23,6 +23,7 @@ LONGEST_KEPT_S = 1800.0  # one half of that hour
 KNOWN_MESSAGES = 300  # before a rate, and the pauses that go with it, are believed
 RATE_S = 300.0  # over which a rate is learned
 RECENT_S = 10.0  # over which the rate of the moment is
+BURST_TIMES, BURST_MESSAGES = 3.0, 50  # of the usual rate, in RECENT_S: more counts as so many times, for it will pass
 ACTIVITY_LEAST = 0.25  # a channel that stops for all symbols at once excuses none of them for ever
 TWIN_MESSAGES = 5  # heard by the twin since: no market is that quiet on one connection only
 TWIN_S = 2.0
@@ -61,7 +62,11 @@ class Rate:
         self.messages += came
         self.known_s = min(RATE_S, self.known_s + passed_s)
         rate_hz = came / passed_s
-        self.usual_hz += (rate_hz - self.usual_hz) * passed_s / self.known_s
+        burst = self.messages >= KNOWN_MESSAGES and self.recent_hz > max(
+            BURST_TIMES * self.usual_hz, BURST_MESSAGES / RECENT_S
+        )
+        usual_hz = min(rate_hz, BURST_TIMES * self.usual_hz) if burst else rate_hz
+        self.usual_hz += (usual_hz - self.usual_hz) * passed_s / self.known_s
         self.recent_hz += (rate_hz - self.recent_hz) * passed_s / min(RECENT_S, self.known_s)
         if came and not silent:
             self.longest_s = max(self.longest_s, self.pause_s)

@@ -119,6 +119,26 @@ def test_a_stream_that_pauses_often_is_given_the_time_it_usually_takes():
     assert [what[1:] for what in market.live(30)] == [("bbo", "BTC", True)]
 
 
+def test_a_burst_does_not_make_the_quiet_behind_it_suspicious():
+    """One message a second, twenty for twenty seconds, then 15 s of nothing: with the usual rate 15 are missing, too few
+    to tell; with what the burst would teach (2.3 a second) it would be 35."""
+    model, heard = Silence(HL), Heard(*MAJOR, NS_PER_S)
+    heard.on = True
+
+    def live(begin: int, end: int, messages: int) -> list[Heard]:
+        changes = []
+        for second in range(begin, end):
+            if messages:
+                heard.count += messages
+                heard.heard_ns = second * NS_PER_S
+            changes += model.look(second * NS_PER_S, [[heard]], 0)
+        return changes
+
+    assert live(2, 600, 1) == []
+    assert live(600, 620, 20) == []
+    assert live(620, 635, 0) == []
+
+
 def test_a_stall_of_our_own_is_not_theirs():
     market = Market({("l2Book", "BTC"): 20.0, MAJOR: 5.0})
     market.live(300)
