@@ -120,7 +120,7 @@ def test_a_stream_that_pauses_often_is_given_the_time_it_usually_takes():
 
 
 def test_a_burst_does_not_make_the_quiet_behind_it_suspicious():
-    """One message a second, twenty for twenty seconds, then 15 s of nothing: with the usual rate 15 are missing, too few
+    """One message a second, twenty for twenty seconds, then none for 15 s: with the usual rate 15 are missing, too few
     to tell; with what the burst would teach (2.3 a second) it would be 35."""
     model, heard = Silence(HL), Heard(*MAJOR, NS_PER_S)
     heard.on = True
