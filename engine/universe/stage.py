@@ -86,19 +86,17 @@ class Universe:
         """
         if not lines:
             return []
-        mine = self.names.of(venue)
+        told = [(self.place(venue, name), volume, interest) for name, volume, interest in lines if is_symbol(name)]
+        known = [(place, volume, interest) for place, volume, interest in told if place >= 0]
+        mine, places = self.names.of(venue), [place for place, _, _ in known]
         self.candidates["listed"][mine] = 0
         self.candidates["day_volume"][mine] = self.candidates["day_interest"][mine] = np.nan
-        for name, volume, interest in lines:
-            if not is_symbol(name):
-                continue
-            place = self.place(venue, name)
-            if place < 0:
-                detail = {"limit": "core.limits.candidates_max", "reached": len(self.candidates)}
-                return [self.event("universe_overflow", self.registry.venues[venue], name, detail)]
-            one = self.candidates[place]
-            one["listed"], one["day_volume"] = 1, volume
-            one["day_interest"] = np.nan if interest is None else interest
+        self.candidates["listed"][places] = 1
+        self.candidates["day_volume"][places] = [volume for _, volume, _ in known]
+        self.candidates["day_interest"][places] = [np.nan if value is None else value for _, _, value in known]
+        if len(known) < len(told):
+            detail = {"limit": "core.limits.candidates_max", "reached": len(self.candidates)}
+            return [self.event("universe_overflow", self.registry.venues[venue], "", detail)]
         row = self.choice.venues[venue]
         if row["seeded"] or not self.settings.base_symbols:
             return []
@@ -272,23 +270,25 @@ class Universe:
         """Derive what is wanted; if that is a change, one revision. why: place -> reason, of those that changed."""
         order, row = self.names.of(venue), self.choice.venues[venue]
         self._set_emergency(venue)
-        mine = self.candidates[order]
-        chosen, hot = (mine["base"] > 0) | (mine["pinned"] > 0), mine["hot_until"] > 0
-        wanted = mine["kept"] > 0 if row["emergency"] else chosen | hot
+        before = {name: self._column(name, order) > 0 for name in ("wanted", "in_universe", "hot", "shed")}
+        chosen = (self._column("base", order) > 0) | (self._column("pinned", order) > 0)
+        hot = self._column("hot_until", order) > 0
+        wanted = self._column("kept", order) > 0 if row["emergency"] else chosen | hot
         count = ladder.shed_count(self.loaded, int(np.count_nonzero(wanted)), self.core.load)
-        shed = mine["shed"] > 0
-        if (wanted != (mine["wanted"] > 0)).any() or int(np.count_nonzero(shed)) != count:
-            last = np.argsort(np.where(wanted, -mine["rank"], 1), kind="stable")[:count]  # the worst ranks first
+        shed = before["shed"]
+        if (wanted != before["wanted"]).any() or int(np.count_nonzero(shed)) != count:
+            worst_first = np.where(wanted, -self._column("rank", order), 1)
+            last = np.argsort(worst_first, kind="stable")[:count]
             shed = np.zeros(len(order), bool)
             shed[last] = True
         after = {"wanted": wanted, "in_universe": wanted & chosen, "hot": wanted & hot, "shed": shed}
-        if all(np.array_equal(mine[name] > 0, flags) for name, flags in after.items()):
+        if all(np.array_equal(before[name], flags) for name, flags in after.items()):
             return []
         for name, flags in after.items():
             self.candidates[name][order] = flags
         self.candidates["known"][order[wanted]] = 1
         row["revision"] += 1
-        return self._tell(venue, mine["wanted"] > 0, why, note)
+        return self._tell(venue, before["wanted"], why, note)
 
     def _tell(self, venue: int, before: np.ndarray, why: dict[int, str], note: str) -> list[Effect]:
         """The new revision as effects."""
@@ -331,8 +331,7 @@ class Universe:
 
     def _set_tiers(self, order: np.ndarray) -> None:
         """Tiers of what is wanted by volume: the first tenth is top, the last tail. Unknown volume has no tier."""
-        mine = self.candidates[order]
-        ranked = order[(mine["wanted"] > 0) & ~np.isnan(mine["volume"])]
+        ranked = order[(self._column("wanted", order) > 0) & ~np.isnan(self._column("volume", order))]
         ranked = ranked[np.argsort(self.candidates["volume_rank"][ranked], kind="stable")]
         tenth = (len(ranked) + 9) // 10
         self.candidates["tier"][order] = Tier.NONE
@@ -341,6 +340,10 @@ class Universe:
         self.candidates["tier"][ranked[:tenth]] = Tier.TOP
 
     # ---- small things ----
+
+    def _column(self, name: str, order: np.ndarray) -> np.ndarray:
+        """One field of some candidates: a copy; taking whole records took 140 us of 1,000."""
+        return self.candidates[name][order]
 
     def by_rank(self, venue: int) -> list[int]:
         """A venue's candidates, best first."""
