@@ -46,7 +46,7 @@ WELL: Status = {
         "speed": 1.0,
     },
     "minutes": {
-        "closed": 60, "rows": 180, "ok": 179, "partial": 1, "stale": 0, "reasons": {"edge": 1},
+        "closed": 60, "rows": 180, "ok": 179, "partial": 1, "stale": 0, "cut": 0, "reasons": {"book_gap": 1},
         "last_close_ns": 1_767_225_780_000_000_000, "close_to_row_ms": spread(1480.0, 1510.2, 1544.9),
         "bar_finalize_ms": spread(9.0, 11.4, 12.3), "ingest_lag_ms": spread(11.0, 12.0, 14.0),
     },

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import orjson
 import pyarrow as pa
 
+from engine.core.schema import PARTIAL_REASONS, STALE_REASONS, Reason
 from engine.io.session import LOGS
 from engine.io.status import MinuteLatency, Quantiles, Status, quantiles
 
@@ -24,9 +25,11 @@ ROWS_MIN = 30  # fewer prove nothing
 MAJORS = 3  # symbols of the largest quote volume
 LATENCIES = Path(LOGS) / "minutes.jsonl"
 
-# The first hour of a session, a line a symbol, the most traded first.
+# The first hour of a session, a line a symbol, the most traded first. cut: what only its start or end made partial.
+TELLING, EDGE = int(STALE_REASONS | PARTIAL_REASONS), int(Reason.EDGE)
 QUERY = f"""
 SELECT venue, symbol, count(*) AS rows, count(*) FILTER (dq_status = 'ok') AS ok,
+  count(*) FILTER (dq_reason_bits & {TELLING} = {EDGE}) AS cut,
   count(*) FILTER (trade_count = 0) AS quiet,
   count(*) FILTER (trade_count = 0 AND dq_status = 'ok' AND mid_close IS NULL) AS quiet_without_mid,
   CAST(quantile_disc(book_staleness_ms, 0.5) AS BIGINT) AS book_ms
@@ -121,10 +124,14 @@ def _rows(evidence: Evidence) -> tuple[Verdict, str]:
 
 
 def _quality(evidence: Evidence) -> tuple[Verdict, str]:
-    rows, ok = (sum(row[name] for row in evidence.symbols) for name in ("rows", "ok"))
+    rows, ok, cut = (sum(row[name] for row in evidence.symbols) for name in ("rows", "ok", "cut"))
+    rows -= cut
     if rows < ROWS_MIN:
         return "unknown", f"{ok} of {rows} rows; {ROWS_MIN} are needed to tell"
-    return "pass" if ok >= OK_SHARE_MIN * rows else "fail", f"{100 * ok / rows:.1f} % of {rows:,} rows"
+    return (
+        "pass" if ok >= OK_SHARE_MIN * rows else "fail",
+        f"{100 * ok / rows:.1f} % of {rows:,} rows, beside {cut} cut by the start",
+    )
 
 
 def _quiet(evidence: Evidence) -> tuple[Verdict, str]:

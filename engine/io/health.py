@@ -66,12 +66,13 @@ def _pipeline(minutes: Any) -> tuple[Colour, str]:
 
 
 def _quality(minutes: Any) -> tuple[Colour, str]:
-    rows = minutes["rows"]
+    rows = minutes["rows"] - minutes["cut"]
     if not rows:
-        return "unknown", "no minute has closed yet"
+        return "unknown", "no whole minute has closed yet"
     share = minutes["ok"] / rows
     colour: Colour = "red" if share < OK_SHARE[1] else "amber" if share < OK_SHARE[0] else "green"
-    words = f"{100 * share:.1f} % ok of {rows:,} rows, {minutes['partial']} partial, {minutes['stale']} stale"
+    words = f"{100 * share:.1f} % ok of {rows:,} whole rows, {minutes['partial'] - minutes['cut']} partial"
+    words += f", {minutes['stale']} stale"
     if rows < ROWS_MIN:
         return "unknown", f"{words}; {ROWS_MIN} rows tell"
     if colour != "green" and minutes["reasons"]:

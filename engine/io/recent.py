@@ -11,11 +11,12 @@ import numpy as np
 
 from engine.core.effects import Effect, Event, MinuteRows
 from engine.core.minutes import NS_PER_MINUTE
-from engine.core.schema import NULL, Reason, Status, reason_names
+from engine.core.schema import NULL, PARTIAL_REASONS, STALE_REASONS, Reason, Status, reason_names
 from engine.io.status import HEALTH_WINDOW_MINUTES, SymbolMinute
 
 EVENTS_KEPT = 100
 UNREMARKABLE = int(Reason.FEED_ABSENT)  # true of every row where an optional channel is not configured
+TELLING = int(STALE_REASONS | PARTIAL_REASONS)
 names_of = cache(reason_names)  # a few sets of bits come again and again
 
 
@@ -44,17 +45,20 @@ class Recent:
         """Nothing to keep."""
 
     def counts(self) -> dict[str, Any]:
-        """closed, rows, ok, partial, stale, reasons: of the last hour, as engine.io.status.Minutes."""
+        """closed, rows, ok, partial, stale, cut, reasons: of the last hour, as engine.io.status.Minutes."""
         statuses: Counter[int] = Counter()
         reasons: Counter[str] = Counter()
+        cut = 0
         for rows in self._rows.values():
             for status, bits in rows.values():
                 statuses[status] += 1
+                cut += bits & TELLING == Reason.EDGE
                 reasons.update(names_of(bits))
         return {
             "closed": len(self._rows),
             "rows": statuses.total(),
             **{status.name.lower(): statuses[int(status)] for status in Status},
+            "cut": cut,
             "reasons": dict(sorted(reasons.items())),
             "last_close_ns": self.last_close_ns,
         }

@@ -38,7 +38,8 @@ class Process(TypedDict):
 
 
 class Minutes(TypedDict):
-    """The last hour. ok, partial, stale: rows by their newest revision; reasons: rows that carry one, by name.
+    """The last hour. ok, partial, stale: rows by their newest revision; reasons: rows that carry one, by name. cut:
+    rows that only the start or the end of a symbol's recording made partial, so no fault of the data.
 
     close_to_row_ms: minute boundary to durable row, with the wait. bar_finalize_ms: close decision to durable row.
     ingest_lag_ms: receive to hand-over to the conveyor, the worst of each minute.
@@ -49,6 +50,7 @@ class Minutes(TypedDict):
     ok: int
     partial: int
     stale: int
+    cut: int
     reasons: dict[str, int]
     last_close_ns: int | None
     close_to_row_ms: Quantiles

@@ -37,6 +37,7 @@ def row(symbol: str, **figures: Any) -> dict[str, Any]:
         "symbol": symbol,
         "rows": 60,
         "ok": 60,
+        "cut": 0,
         "quiet": 1,
         "quiet_without_mid": 0,
         "book_ms": 40,

@@ -18,7 +18,7 @@ from tests.engines import NOW_NS, SECOND_NS, WELL, FakeEngine, changed, link, ro
 
 SICK = changed(
     minutes={
-        "ok": 150, "partial": 10, "stale": 20, "reasons": {"gap": 20, "edge": 10}, "bar_finalize_ms": spread(20, 420)
+        "rows": 190, "ok": 150, "partial": 20, "stale": 20, "cut": 10, "reasons": {"gap": 20, "edge": 10}, "bar_finalize_ms": spread(20, 420)
     },
     symbols=[row("BTC", "stale", ("gap", "disconnected"), book_ms=4100), row("ETH", "partial", ("book_gap",))],
     connections=[
@@ -39,7 +39,7 @@ green   conveyor 0.1.0  dry-run  live market  running for 62 min
         sessions/20260101-0000  pid 4242  00:03:05 UTC
 
 green   pipeline     p95: finalize 12 ms, ingest 14 ms, close to row 1,545 ms
-green   data quality 99.4 % ok of 180 rows, 1 partial, 0 stale
+green   data quality 99.4 % ok of 180 whole rows, 1 partial, 0 stale
 green   books        9 of 10 proven in the last 310 ms, SOL 310 ms ago
 green   feeds        1 of 1 connections up, 12 streams
 green   clock        host +0 ms, hyperliquid +63 ms
@@ -54,8 +54,8 @@ red     conveyor 0.1.0  dry-run  live market  running for 62 min
         sessions/20260101-0000  pid 4242  00:03:05 UTC
 
 amber   pipeline     p95: finalize 420 ms, ingest 14 ms, close to row 1,545 ms
-red     data quality 83.3 % ok of 180 rows, 10 partial, 20 stale; mostly gap
-                     (20)
+red     data quality 83.3 % ok of 180 whole rows, 10 partial, 20 stale; mostly
+                     gap (20)
 red     books        9 of 10 proven in the last 4,100 ms, BTC 4,100 ms ago
 amber   feeds        1 of 2 connections up, 24 streams; down: hyperliquid 1
 amber   clock        host +0 ms, hyperliquid +63 ms; the host's clock stepped 2
