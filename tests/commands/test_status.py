@@ -18,7 +18,8 @@ from tests.engines import NOW_NS, SECOND_NS, WELL, FakeEngine, changed, link, ro
 
 SICK = changed(
     minutes={
-        "rows": 190, "ok": 150, "partial": 20, "stale": 20, "cut": 10, "reasons": {"gap": 20, "edge": 10}, "bar_finalize_ms": spread(20, 420)
+        "rows": 190, "ok": 150, "partial": 20, "stale": 20, "cut": 10,
+        "reasons": {"gap": 20, "edge": 10}, "bar_finalize_ms": spread(20, 420),
     },
     symbols=[row("BTC", "stale", ("gap", "disconnected"), book_ms=4100), row("ETH", "partial", ("book_gap",))],
     connections=[
