@@ -75,6 +75,10 @@ def _journal() -> Described:
         RecordKind.REST: "request and symbol, a line feed, the raw body; source = connection",
         RecordKind.REST_ERROR: "request and symbol, a line feed, what went wrong",
         RecordKind.TICK: "empty: the journaled clock, at least five a second; source 0",
+        RecordKind.STREAM: "JSON venue, channel, symbol, state silent, back or refused; source = connection",
+        RecordKind.HOST: "JSON kind, detail: what the process noticed about itself or its machine; source 0",
+        RecordKind.LOAD: "JSON sample of lag, waiting bytes, finalize time, processor, memory, once a second; source 0",
+        RecordKind.OPERATOR: "JSON command, arguments, who; source 0",
     }
     rows = [[int(kind), kind.name.lower(), meaning[kind]] for kind in RecordKind]
     fields = ", ".join(f"{name} {HEADER[name].str}" for name in HEADER.names or ())

@@ -202,3 +202,11 @@ def test_version_names_conveyor_and_its_libraries():
 
     assert list(answer["versions"])[:2] == ["conveyor", "python"]
     assert {"numpy", "numba", "duckdb"} <= set(answer["versions"])
+
+
+def test_every_kind_of_record_is_described():
+    told = CliRunner().invoke(cli, ["describe", "--journal"]).stdout
+
+    assert [line.split("\t")[1] for line in told.splitlines()[1 : 1 + len(RecordKind)]] == [
+        kind.name.lower() for kind in RecordKind
+    ]
