@@ -148,9 +148,9 @@ class Judgement:
                     outcome.noticed_s.append((noticed_ns - hit.begin_ns) / NS_PER_S)
         for begin_ns, end_ns in _outages(hits):
             noticed_ns = self.heard.noticed_ns(venue, begin_ns) or begin_ns
-            again_ns = self.heard.valid_again_ns(venue, symbols, max(end_ns, noticed_ns))
+            again_ns = self.heard.valid_again_ns(venue, symbols, noticed_ns)
             if again_ns is not None:
-                outcome.recovered_s.append((again_ns - max(end_ns, noticed_ns)) / NS_PER_S)
+                outcome.recovered_s.append(max(0, again_ns - max(end_ns, noticed_ns)) / NS_PER_S)
 
     def _bites(self, outcome: Outcome) -> None:
         """A fault that did nothing proves nothing."""
