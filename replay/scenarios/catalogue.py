@@ -77,7 +77,7 @@ class Fault:
     """One fault. must: EQUAL (no row may be marked for it) or MARKED. figure: what is reported besides the rows.
 
     starts: calendar instants (UTC, ISO) at which the session is played instead of an ordinary day. not_built: why
-    nothing is played. real: it is also played with real processes and sockets, and how.
+    nothing is played. real: it is also played with real processes and sockets (processes.py), and how.
     """
 
     number: int
@@ -229,7 +229,7 @@ CALENDAR = (
     "2016-12-31T23:58:00", "2024-02-28T23:58:00", "2024-02-29T23:58:00", "2026-03-29T00:58:00", "2026-10-25T00:58:00",
     "2026-12-31T23:58:00", "2038-01-19T03:12:00", "2100-02-28T23:58:00",
 )  # fmt: skip
-NO_SUCH_END = "not built yet"
+NO_SUCH_END, NOT_PLAYED = "not built yet", "not played yet"
 
 CATALOGUE: tuple[Fault, ...] = (
     Fault(1, "clean disconnect, reset", "one to three closes or resets", MARKED, _disconnects,
@@ -262,10 +262,10 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(21, "maintenance, close after 24 h, shutdown", "all closed and refused, 5 to 90 s", MARKED, _maintenance,
           figure="time until a valid book"),
     Fault(22, "disk full", "no room for 2 to 20 s", EQUAL, host=_host("disk_full", 2, 20)),
-    Fault(23, "DuckDB locked, fatal, corrupt", "store fails for the whole session", EQUAL,
-          host=_host("store_trouble", shapes=("locked", "corrupt"))),
+    Fault(23, "DuckDB locked, fatal, corrupt", "its file removed or overwritten while open", EQUAL,
+          host=_host("store_trouble", shapes=("removed", "overwritten"))),
     Fault(24, "Redis, Postgres, NATS down", "", EQUAL, not_built=NO_SUCH_END),
-    Fault(25, "flood of the control socket", "", EQUAL, not_built=NO_SUCH_END),
+    Fault(25, "flood of the control socket", "", EQUAL, not_built=NOT_PLAYED),
     Fault(26, "hostile configuration at run time", "", EQUAL, not_built=NO_SUCH_END),
     Fault(27, "partial configuration write", "", EQUAL, not_built=NO_SUCH_END),
     Fault(28, "SIGTERM in the middle of a minute", "stopped, started again after 0.5 to 20 s", MARKED,

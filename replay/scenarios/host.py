@@ -101,6 +101,15 @@ class FaultyDisk(OsDisk):
         return self._held(super().lock(folder))
 
 
+def spoil(store: Path, how: str) -> None:
+    """What happens to DuckDB's file while it is open."""
+    if how == "removed":
+        store.unlink(missing_ok=True)
+    else:
+        with open(store, "r+b") as file:
+            file.write(b"\xa5" * 16_384)
+
+
 class HostClock:
     """The host's wall clock, which somebody sets, and the engine's clock that is anchored to it.
 

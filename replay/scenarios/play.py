@@ -23,7 +23,7 @@ from replay.exchange.plan import CALM, PLAN, Plan
 from replay.exchange.source import Sent, Source
 from replay.scenarios.books import BookWatch
 from replay.scenarios.catalogue import Draw, HostFault, fault
-from replay.scenarios.host import FaultyDisk, HostClock, World
+from replay.scenarios.host import FaultyDisk, HostClock, World, spoil
 from replay.scenarios.oracle import Hit, Quote
 from replay.scenarios.scenario import Outcome, Scenario
 from replay.scenarios.verdict import Judgement
@@ -131,6 +131,8 @@ class Stage:
         ]
         self.first_ns = first_ns
         self.until_ns = first_ns + scenario.minutes * NS_PER_MINUTE + int(AFTER_S * NS_PER_S)
+        keeps_session = any(strike.kind == "store_trouble" for strike in self.host_faults)
+        self.session = place / "session" if keeps_session else None
         self.loop = VirtualLoop()
         self.disk = FaultyDisk()
         self.host = HostClock(self.loop, self.exchanges[0].now_ns)
@@ -195,7 +197,8 @@ class Stage:
         assert self.world is not None
         app = App(
             self.config(), journal_folder=self.journal, clock=self.host.engine, transport=self.world, http=self.world,
-            rng=random.Random(self.scenario.seed), sinks=[collector], disk=self.disk, threads=False,
+            rng=random.Random(self.scenario.seed), sinks=[collector], session_folder=self.session, disk=self.disk,
+            threads=False,
         )  # fmt: skip
         collector.app = self.app = app
         self.host.engine.on_step = lambda step_ms: app.tell("clock_step", step_ms=step_ms)
@@ -240,6 +243,10 @@ class Stage:
                 await asyncio.sleep(strike.for_s)
                 self.disk.full = False
                 self._hit("disk_full", begun_s, self._now_s())
+            case "store_trouble":
+                assert self.session is not None
+                spoil(self.session / "store.duckdb", strike.shape)
+                self._hit("store_trouble", begun_s, begun_s)
             case "unreachable":
                 assert self.world is not None
                 self.world.unreachable = SAYINGS[strike.shape]

@@ -11,7 +11,7 @@ from typing import Any
 
 from replay.scenarios.catalogue import CATALOGUE, VENUES
 from replay.scenarios.play import play
-from replay.scenarios.scenario import Outcome, Scenario
+from replay.scenarios.scenario import MINUTES, Outcome, Scenario
 
 NO_FAULT = 0
 STATUS_FLOOR = 0.999  # of the rows of sessions without a fault that have to be ok
@@ -71,10 +71,10 @@ def scenarios(faults: Sequence[int], seeds: int, pairs: int, first_seed: int = 0
             yield scenario((first.number, second.number), seed)
 
 
-def scenario(numbers: tuple[int, ...], seed: int) -> Scenario:
+def scenario(numbers: tuple[int, ...], seed: int, minutes: int = MINUTES) -> Scenario:
     """A fault or a pair with one seed. Venues take turns; beside one in three runs a venue that nothing is done to."""
     venues = [venue for venue in VENUES if all(venue in CATALOGUE[number - 1].venues for number in numbers)]
-    return Scenario(numbers, seed, venues[(seed + numbers[0]) % len(venues)], bystander=seed % 3 == 2)
+    return Scenario(numbers, seed, venues[(seed + numbers[0]) % len(venues)], minutes, bystander=seed % 3 == 2)
 
 
 @dataclass(slots=True)

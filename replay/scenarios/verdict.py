@@ -11,6 +11,7 @@ from engine.core.minutes import NS_PER_S, minute_of
 from engine.core.records import iterate
 from engine.core.schema import Status
 from engine.io.journal_reader import JournalReader
+from engine.io.session_reader import SessionReader
 from replay.scenarios.heard import Heard, most_in_a_minute
 from replay.scenarios.hits import hits_of
 from replay.scenarios.judge import Finding, Verdict, judge_rows
@@ -43,6 +44,7 @@ class Judgement:
         outcome = Outcome(self.scenario, stage.plan, findings=self.findings)
         self._processes()
         self._same_in_all_lives()
+        self._session()
         self._replay()
         for exchange in stage.exchanges:
             hits = (
@@ -91,6 +93,15 @@ class Judgement:
                     return
         if sorted(self.rows) != list(range(len(self.rows))):
             self._tell("digest", "links are missing in the chain")
+
+    def _session(self) -> None:
+        """The session folder, where one was kept: its chain is that of the rows, whatever became of its store."""
+        folder = self.stage.session
+        if folder is None:
+            return
+        told = [line.chain for line in SessionReader(folder).digests()]
+        if told != [self.rows[link].chain for link in sorted(self.rows)]:
+            self._tell("digest", "digests.jsonl is not the chain of the rows that left")
 
     def _replay(self) -> None:
         """A fresh conveyor over the journal: the same chain, link by link."""

@@ -14,7 +14,14 @@ from replay.scenarios.play import play
 from replay.scenarios.run import Report, markdown, p95, scenario, table
 from replay.scenarios.scenario import Outcome, Scenario
 
-HOST = (14, 16, 18, 22, 28, 29, 31, 32)
+SEEDS = {22: 3}  # of the faults that are not played with seed 1
+PLAYED = [one.number for one in CATALOGUE if not one.not_built]
+# Scenarios that found a defect which is not mended yet: (faults, seed) -> what is wrong.
+KNOWN = {
+    ((4,), 0): "an older quote takes force again; an older open kline replaces the closed one",
+    ((10,), 0): "a quote of 1e12 stands in an ok row",
+    ((22,), 0): "a full disk is taken for overload: depth is shed when it is over",
+}
 
 
 def played(one: Scenario, folder: Path) -> Outcome:
@@ -54,19 +61,25 @@ def test_a_session_without_a_fault_is_ok_in_every_row_of_its_full_minutes(venue:
     assert not list(tmp_path.iterdir()), "a journal is kept only if something was found"
 
 
-@pytest.mark.parametrize("number", HOST)
-def test_what_happens_to_process_and_machine(number: int, tmp_path: Path) -> None:
-    outcome = played(scenario((number,), 0), tmp_path)
+@pytest.mark.parametrize("number", PLAYED)
+def test_every_fault_leaves_true_rows_or_rows_that_say_why_not(number: int, tmp_path: Path) -> None:
+    outcome = played(scenario((number,), SEEDS.get(number, 1), minutes=5), tmp_path)
     assert len(outcome.hits) > 2 or number in (16, 18)
     if fault(number).must == EQUAL:
         full = outcome.scenario.minutes * max(3, fault(number).symbols)
         assert outcome.ok == full, "not one full minute may be marked for it"
 
 
-def test_a_closed_connection(tmp_path: Path) -> None:
-    outcome = played(scenario((1,), 1), tmp_path)
+@pytest.mark.parametrize(("numbers", "seed"), KNOWN, ids=str)
+def test_a_defect_that_is_not_mended_yet(numbers: tuple[int], seed: int, tmp_path: Path) -> None:
+    """When it is mended this fails: take it off the list then."""
+    assert play(scenario(numbers, seed), tmp_path).findings, f"mended: {KNOWN[numbers, seed]}"
+
+
+def test_two_faults_at_once(tmp_path: Path) -> None:
+    outcome = played(scenario((1, 29), 3, minutes=5), tmp_path)
     assert outcome.recovered_s
-    assert outcome.marked["gap"]
+    assert outcome.marked["book_gap"]
 
 
 def test_the_table_counts_what_was_found() -> None:
