@@ -176,6 +176,7 @@ class Conveyor:
             self._take_turn(control.turn_stream(belt, registry, record), effects)
         elif record.kind == RecordKind.HOST:
             host = read_control("host", HOST, record.payload)
+            self._universe.take_host(host.kind)
             effects.append(Event(record.seq, record.recv_ns, host.kind, "", "", dict(host.detail)))
         elif record.kind == RecordKind.LOAD:
             effects += self._universe.take_load(read_control("load", LOAD, record.payload))

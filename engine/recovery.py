@@ -49,8 +49,19 @@ class Recovery:
     # What comes
 
     def take(self, symbol: int, minute: int, candle: VenueCandle) -> None:
-        """A candle of the venue. Where it has no closed flag, the next one closes it; a quiet minute may have none."""
+        """A candle of the venue. Where it has no closed flag, the next one closes it; a quiet minute may have none.
+
+        A candle only grows: one with less volume than is known, or still open behind a closed one, is told again.
+        """
         before = self.candles.get((symbol, minute))
+        if (
+            before is not None
+            and not candle.closed
+            and (
+                candle.base_volume < before.base_volume or (before.closed and candle.base_volume == before.base_volume)
+            )
+        ):
+            return
         closed = candle.closed or (before is not None and before.closed)
         self.candles[symbol, minute] = candle._replace(closed=closed)
         for before_it in range(minute - CANDLE_MINUTES_MAX, minute):

@@ -381,6 +381,7 @@ LOADED = _layout("load ladder", f"""
     stepped_ns        receive time of the newest step
     operator_shed     symbols of each venue whose depth an operator left out
     operator_emergency 1: an operator asked for it
+    disk_full         1: the journal has no room, so records wait for the disk and not for the processor
     closes            closes that were measured
     finalize_ms[{FINALIZE_CLOSES}]   of the last of them, a ring
 """)  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -107,10 +107,17 @@ class Universe:
         chosen = [place for place in best[: self.settings.base_symbols] if not self.candidates[place]["pinned"]]
         return self.settle(venue, {place: "seed" for place in chosen if self._choose(place, minute)})
 
+    def take_host(self, kind: str) -> None:
+        """What the process noticed about itself, as far as it changes what a sample means."""
+        if kind in ("journal_full", "journal_has_room"):
+            self.loaded["disk_full"] = kind == "journal_full"
+
     def take_load(self, sample: Load) -> list[Effect]:
         """A sample of the load: the level it leads to, and what that sheds."""
         loaded, effects = self.loaded, list[Effect]()
         before = (int(loaded["level"]), int(loaded["steps"]))
+        if loaded["disk_full"]:
+            sample = replace(sample, lag_ms=0)  # to carry less does not help a disk
         ladder.take(loaded, sample, int(self.state.tape.clock[CLOCK_RECV]), self.core.load)
         after = (int(loaded["level"]), int(loaded["steps"]))
         level = str(ladder.LoadLevel(after[0]))

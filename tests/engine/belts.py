@@ -98,6 +98,13 @@ class Belt:
         self.story.put(at, RecordKind.LOAD, compact(told), 0)
         return self._hand_over()
 
+    def host(self, ms: int, kind: str) -> list[Effect]:
+        """Something the process noticed about itself, `ms` into the minute that was last played."""
+        self.story.put(
+            (self.minute - 1) * MS_PER_MINUTE + ms, RecordKind.HOST, compact({"kind": kind, "detail": {}}), 0
+        )
+        return self._hand_over()
+
     def restart(self) -> None:
         """Go on in a new conveyor from a state snapshot."""
         self.conveyor = snapshot.restore(snapshot.decode(snapshot.encode(snapshot.take(self.conveyor))))

@@ -135,6 +135,19 @@ def test_lagging_leaves_out_depth_of_the_last_and_says_so():
     assert str(belt.conveyor.load_level) == "lagging"
 
 
+def test_records_that_wait_for_a_full_disk_are_no_load():
+    belt = carried()
+    belt.host(40_000, "journal_full")
+    effects = [e for second in range(20) for e in belt.load(41_000 + 100 * second, lag_ms=18_000)]
+    assert wanted_of(effects) == []
+    belt.restart()
+    effects = [e for second in range(20) for e in belt.load(43_000 + 100 * second, lag_ms=18_000)]
+    assert wanted_of(effects) == []
+    belt.host(46_000, "journal_has_room")
+    effects = [e for second in range(4) for e in belt.load(47_000 + 1_000 * second, lag_ms=2_500)]
+    assert len(wanted_of(effects)) == 1
+
+
 def test_an_emergency_carries_five_and_gives_the_others_back():
     belt = carried()
     effects = [e for second in range(11) for e in belt.load(40_000 + 1_000 * second, lag_ms=1500, memory_pct=95)]

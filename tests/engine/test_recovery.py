@@ -312,10 +312,10 @@ def test_a_minute_is_not_believed_while_something_is_still_lost() -> None:
     assert status(story.run())[0] == "stale"
 
 
-def kline(story: Story, minute: int, came: int, volume: str, count: int) -> None:
+def kline(story: Story, minute: int, came: int, volume: str, count: int, closed: bool = True) -> None:
     begin = START_MS + minute * MS_PER_MINUTE
-    k = {"t": begin, "T": begin + 59_999, "s": "XUSDT", "i": "1m", "f": 1, "L": 2, "x": True, "n": count, "v": volume}
-    k |= dict.fromkeys("ohlc", "100") | {"q": f"{volume}00", "V": volume, "Q": f"{volume}00", "B": "0"}
+    k = {"t": begin, "T": begin + 59_999, "s": "XUSDT", "i": "1m", "f": 1, "L": 2, "n": count, "v": volume}
+    k |= dict.fromkeys("ohlc", "100") | {"x": closed, "q": f"{volume}00", "V": volume, "Q": f"{volume}00", "B": "0"}
     data = {"e": "kline", "E": START_MS + came, "s": "XUSDT", "k": k}
     story.frame(came, {"stream": "xusdt@kline_1m", "data": data}, 2)
 
@@ -331,6 +331,22 @@ def test_a_candle_that_is_subscribed_is_asked_for_only_if_it_does_not_come() -> 
         run = story.run()
         assert candles(run) == ([] if came else [0])
         assert status(run)[0] == ("ok" if came else "stale")
+
+
+def test_an_older_candle_that_is_told_again_changes_nothing() -> None:
+    """Open at 1 unit, closed at 2, and the open one once more: the row of 2 units equals the closed one."""
+    story = Story(venue="binance_usdm").up("trade", "kline_1m", came=-40_000, source=2)
+    story.trade(-39_000, source=2)
+    story.trade(10_000, number=2, source=2)
+    kline(story, 0, 12_000, "1", 1, closed=False)
+    story.trade(40_000, number=3, source=2)
+    story.trade(D60 + 500, number=4, source=2)
+    kline(story, 0, D60 + 700, "2", 2)
+    kline(story, 0, D60 + 900, "1", 1, closed=False)
+    story.ticks(D60 + 1_200, D60 + 3_400)
+    run = story.run()
+    assert status(run) == ("ok", set())
+    assert "candle_mismatch" not in run.kinds()
 
 
 def test_a_candle_that_differs_within_grace_asks_once_and_decides_at_its_end() -> None:
