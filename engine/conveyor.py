@@ -18,6 +18,7 @@ from engine.core.layouts import (
     CLOCK_RECV,
     CLOCK_SEQ,
     CLOCK_TICKED,
+    MINUTES_AHEAD,
     SET_FUTURE,
     SET_GRACE,
     SET_LATENESS_MAX,
@@ -34,7 +35,7 @@ from engine.core.registry import Registry
 from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import EngineState
 from engine.quality import stage as quality
-from engine.recovery import CANDLE_MINUTES_MAX, Recovery, Verdict
+from engine.recovery import Recovery, Verdict
 from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.answers import apply_snapshot
@@ -334,13 +335,11 @@ class Conveyor:
             return
         if record.kind == RecordKind.REST and venue_time(self._tape, venue, record.recv_ns) // NS_PER_MINUTE > minute:
             candle = candle._replace(closed=True)
-        self.recovery.take(symbol, minute, candle)
-        for m in range(minute - CANDLE_MINUTES_MAX, minute + 1):
-            held = self.recovery.candles.get((symbol, m))
-            row = self._tape.venues[venue]
-            if held is None or not held.closed:
-                continue
-            self._bars.candle_minutes[symbol, m & (SLOTS - 1)] = m
+        came, row = self._bars.candle_minutes[symbol], self._tape.venues[venue]
+        if 0 <= row["open_minute"] < minute - MINUTES_AHEAD:
+            return  # no candle begins so far ahead
+        for m in self.recovery.take(symbol, minute, candle, done=bool(came[minute & (SLOTS - 1)] == minute)):
+            came[m & (SLOTS - 1)] = m
             if m == row["open_minute"] - 1 and row["grace_open"]:
                 self._settle(self.recovery.judge(self._state, self.registry, venue, [symbol]), effects)
             elif m < row["open_minute"] and (venue, m) in self.revisions:

@@ -48,26 +48,29 @@ class Recovery:
 
     # What comes
 
-    def take(self, symbol: int, minute: int, candle: VenueCandle) -> None:
-        """A candle of the venue. Where it has no closed flag, the next one closes it; a quiet minute may have none.
+    def take(self, symbol: int, minute: int, candle: VenueCandle, done: bool) -> list[int]:
+        """A candle of the venue; the minutes whose candle is closed by it, or was and is another one now.
 
-        A candle only grows: one with less volume than is known, or still open behind a closed one, is told again.
+        A candle only grows, so one that is open where a closed one stands, or has less volume, is an older one told
+        again or late. Where the venue has no closed flag, a later candle closes it. done: the closed one was compared.
         """
         before = self.candles.get((symbol, minute))
-        if (
-            before is not None
-            and not candle.closed
-            and (
-                candle.base_volume < before.base_volume or (before.closed and candle.base_volume == before.base_volume)
-            )
-        ):
-            return
-        closed = candle.closed or (before is not None and before.closed)
-        self.candles[symbol, minute] = candle._replace(closed=closed)
+        if not candle.closed:
+            if before is None:
+                older = done
+            else:
+                older = bool(before.closed and candle.closed is False) or candle.base_volume < before.base_volume
+                candle = candle._replace(closed=before.closed or candle.closed)
+            if older:
+                return []
+        self.candles[symbol, minute] = candle
+        closed = []
         for before_it in range(minute - CANDLE_MINUTES_MAX, minute):
             earlier = self.candles.get((symbol, before_it))
-            if earlier and not earlier.closed:
+            if earlier is not None and earlier.closed is None:
                 self.candles[symbol, before_it] = earlier._replace(closed=True)
+                closed.append(before_it)
+        return [*closed, minute] if candle.closed else closed
 
     # What is asked for
 

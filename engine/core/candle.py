@@ -8,10 +8,10 @@ from typing import NamedTuple
 class VenueCandle(NamedTuple):
     """Mantissas at the instrument's scales, as in the row; None for what the venue does not give or defines otherwise.
 
-    closed: the venue called it final; until then it may grow.
+    closed: the venue called it final; until then it may grow. None: it never says so, and a later candle closes it.
     """
 
-    closed: bool
+    closed: bool | None
     open: int
     high: int
     low: int

@@ -81,11 +81,11 @@ class Liquidation(NamedTuple):
 
 
 class Candle(NamedTuple):
-    """The venue's own candle of one minute; None for a column it does not have."""
+    """The venue's own candle of one minute; None for a column it does not have, or does not say."""
 
     symbol: str
     open_ms: int
-    closed: bool
+    closed: bool | None
     open: str
     high: str
     low: str

@@ -24,10 +24,11 @@ def two_trades(venue: str = "binance_usdm") -> Story:
     return story
 
 
-def kline(story: Story, came: int, closed: bool = True, **changed: Any) -> None:
+def kline(story: Story, came: int, closed: bool = True, minute: int = 0, **changed: Any) -> None:
     values = {"o": "100.00", "h": "101.00", "l": "100.00", "c": "101.00", "v": "3.000", "n": 2, "q": "302.00000"}
     values |= {"V": "1.000", "Q": "100.00000", "x": closed} | changed
-    k = {"t": START_MS, "T": START_MS + 59_999, "s": story.symbol, "i": "1m", "f": 1, "L": 2} | values | {"B": "0"}
+    begin = START_MS + minute * MS_PER_MINUTE
+    k = {"t": begin, "T": begin + 59_999, "s": story.symbol, "i": "1m", "f": 1, "L": 2} | values | {"B": "0"}
     data = {"e": "kline", "E": START_MS + came, "s": story.symbol, "k": k}
     story.frame(came, {"stream": f"{story.symbol.lower()}@kline_1m", "data": data})
 
@@ -70,6 +71,30 @@ def test_a_candle_that_may_still_grow_proves_nothing():
     assert len(finish(story).rows()["binance_usdm", "XUSDT", M]) == 1
 
 
+def test_a_closed_candle_stands_whatever_is_told_again():
+    """The open one of 30 s comes again in grace, and once more when the minute is final."""
+    story = two_trades()
+    kline(story, 60_150)
+    for came in (30_000, 61_500, 64_000):
+        kline(story, came, closed=False, v="1.000", n=1)
+    assert len(finish(story, 66_000).rows()["binance_usdm", "XUSDT", M]) == 1
+
+
+def test_an_open_candle_is_never_compared_though_later_ones_begin():
+    """The closed one was lost on its way: nothing is proven, nothing is lowered."""
+    story = two_trades()
+    kline(story, 59_000, closed=False, v="1.000", n=1)
+    for came in (61_500, 65_000):
+        kline(story, came, closed=False, minute=1)
+    assert len(finish(story, 66_000).rows()["binance_usdm", "XUSDT", M]) == 1
+
+
+def test_a_candle_of_a_time_to_come_is_not_kept():
+    story = two_trades()
+    kline(story, 60_150, closed=False, minute=1_000)
+    assert not finish(story).conveyor.recovery.candles
+
+
 def test_a_candle_that_comes_after_grace_is_compared_at_once():
     story = two_trades()
     kline(story, 65_000, c="100.00")
@@ -84,15 +109,31 @@ def test_a_minute_that_claims_nothing_is_not_compared():
     assert [row["dq_status"] for row in finish(story).rows()["binance_usdm", "XUSDT", M]] == ["partial"]
 
 
+def candle(story: Story, came: int, volume: str, minute: int = 0) -> None:
+    """Of Hyperliquid, which has no closed flag."""
+    begin = START_MS + minute * MS_PER_MINUTE
+    data = {"t": begin, "T": begin + 59_999, "s": "XUSDT", "i": "1m", "o": "100", "c": "101", "h": "101"}
+    story.frame(came, {"channel": "candle", "data": data | {"l": "100", "v": volume, "n": 2}})
+
+
 def test_hyperliquid_candles_are_final_when_the_next_one_begins():
     story = two_trades("hyperliquid")
-    candle = {"t": START_MS, "T": START_MS + 59_999, "s": "XUSDT", "i": "1m", "o": "100", "c": "101", "h": "101"}
-    candle |= {"l": "100", "v": "7", "n": 2}
-    story.frame(59_900, {"channel": "candle", "data": candle})
-    following = candle | {"t": START_MS + MS_PER_MINUTE, "T": START_MS + MS_PER_MINUTE + 59_999, "v": "0", "n": 0}
-    story.frame(61_500, {"channel": "candle", "data": following})
+    candle(story, 59_900, "7")
+    candle(story, 61_500, "0", minute=1)
     run = finish(story)
     rows = run.rows()["hyperliquid", "XUSDT", M]
     assert "candle_mismatch" in rows[-1]["dq_reasons"]
     (event,) = [event for event in run.events if event.kind == "candle_mismatch"]
     assert event.detail["columns"] == ["base_volume"]
+
+
+def test_of_two_candles_of_hyperliquid_that_with_more_volume_is_the_later_one():
+    """That of 1 s comes again before the next one begins, in grace, and when the minute is final."""
+    story = two_trades("hyperliquid")
+    candle(story, 59_900, "3")
+    for came in (60_100, 62_000, 65_000):
+        candle(story, came, "1")
+    for came in (61_500, 65_500):
+        candle(story, came, "0", minute=1)
+    run = finish(story, 66_000)
+    assert [row["dq_status"] for row in run.rows()["hyperliquid", "XUSDT", M]] == ["ok"]

@@ -142,7 +142,7 @@ def _candle(data: Any) -> Message:
         raise MalformedError("candle")
     opened, highest, lowest, closed, volume = (str(value) for value in texts)
     # There is no closed flag: a candle is final when a later one begins. What `n` counts is not documented: left out.
-    return Candle(data["s"], time_ms(data.get("t")), False, opened, highest, lowest, closed, volume, None)
+    return Candle(data["s"], time_ms(data.get("t")), None, opened, highest, lowest, closed, volume, None)
 
 
 READERS = {"bbo": _quote, "l2Book": _book, "activeAssetCtx": _context, "candle": _candle}
