@@ -67,7 +67,7 @@ class Limits(Section):
         16_384, ge=256, le=1_048_576, description="Levels outside the dense window that each side of a book keeps."
     )
     pending_diffs: int = Field(
-        4096, ge=16, le=1_048_576, description="Depth updates held while a book waits for its snapshot."
+        16_384, ge=16, le=1_048_576, description="Depth updates held while a book waits for its snapshot."
     )
     pending_levels: int = Field(
         262_144, ge=256, le=16_777_216, description="Price levels in the depth updates held while a book waits."
@@ -300,6 +300,12 @@ class Store(Section):
     )
 
 
+class State(Section):
+    """Snapshots of the engine's state, from which a start goes on instead of from the journal's beginning."""
+
+    every_minutes: int = Field(2, ge=1, le=1440, description="Minutes between two snapshots of a live engine's state.")
+
+
 class Retention(Section):
     """What is removed from a session's folder, and when. Of the journal only what a state snapshot stands in for."""
 
@@ -392,6 +398,7 @@ class Config(Section):
     core: Core = Field(Core(), description="Everything the deterministic core may read; journaled whole.")
     journal: Journal = Field(Journal(), description="How records are kept on disk.")
     store: Store = Field(Store(), description="The DuckDB projection of the closed minutes.")
+    state: State = Field(State(), description="Snapshots of the engine's state.")
     retention: Retention = Field(Retention(), description="What is removed from a session's folder, and when.")
     metrics: Metrics = Field(Metrics(), description="Figures for Prometheus.")
     venues: Venues = Field(Venues(), description="The exchanges.")

@@ -200,6 +200,8 @@ class Venue:
             return {"lastUpdateId": symbol.update_id, "E": now_ms, "T": now_ms, "bids": bids, "asks": asks}
         if path.endswith("openInterest"):
             return {"openInterest": "1000.000", "symbol": asked["symbol"], "time": now_ms}
+        if path.endswith("fundingInfo"):
+            return []
         if path.endswith("time"):
             return {"serverTime": now_ms}
         return []

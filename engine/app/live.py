@@ -22,6 +22,7 @@ from config.schema import Config
 from engine import warm
 from engine.app import recovery, report
 from engine.app.beside import Beside
+from engine.app.crashes import CRASHES_MAX, Crashes
 from engine.conveyor import Conveyor
 from engine.core.control import Command, Turn
 from engine.core.effects import Effect, Event, MinuteRows
@@ -43,7 +44,6 @@ from engine.io.status import Status
 from engine.io.store import StoreLimits
 from engine.runner import StateSaver, recall
 
-STATE_EVERY_NS = 2 * NS_PER_MINUTE
 QUIET_S = range(20, 50)  # of a minute: no close and no grace is near
 HOUSE_S, HOUSE_S_MIN = 1.0, 0.005  # between two looks at what a quiet second is for
 FEEDS_STOP_S = 1.0  # of the three seconds that an end may take
@@ -65,7 +65,7 @@ class App:
         threads: bool = True, group_s: float = GROUP_S, journal_only: bool = False,
         note: Callable[[str], None] = lambda line: None,
     ) -> None:  # fmt: skip
-        self.config, self.clock = config, clock
+        self.config, self.clock = recovery.pinned(config), clock
         self.journal_folder, self.session_folder = journal_folder, session_folder
         self.state: Literal["starting", "running", "stopping"] = "starting"
         self.started_ns = clock.now_ns()
@@ -74,9 +74,11 @@ class App:
         self.recent, self.usage = Recent(), Usage()
         self.latencies = Latencies(clock)
         self.stalls = StallProbe(self._on_stall, session_folder / LOGS if session_folder and threads else None)
+        self.crashes = Crashes(session_folder / LOGS if session_folder else None)
         self.feeds = Feeds(
-            config, append=self.append, clock=clock, transport=transport, http=http, rng=rng, on_crash=self._on_crash
-        )
+            self.config, append=self.append, clock=clock, transport=transport, http=http, rng=rng,
+            on_crash=self._on_crash,
+        )  # fmt: skip
         self.session: SessionWriter | None = None
         self.writer: JournalWriter | None = None
         self.sequencer: Sequencer | None = None
@@ -88,13 +90,14 @@ class App:
         self._sinks: list[Sink] = [self.recent, *sinks]
         self._commands: dict[int, tuple[asyncio.Future[None], list[Event]]] = {}
         self._executor = ThreadPoolExecutor(1, "journal") if threads else None
+        self._crash: Exception | None = None  # of the feeds, after which there was no point in going on
         self._stop, self._reason, self._clean = asyncio.Event(), "stopped", False
 
     async def run(self, until_ns: int | None = None, for_s: float | None = None) -> None:
         """From recovery to a clean end: by `stop`, when the clock reaches until_ns, or for_s after the feeds began.
 
         Raises ConfigError before anything is written if it cannot start like this, JournalError if the disk ends it,
-        InvariantError at its end if the conveyor had to be stopped on the way.
+        InvariantError at its end if the conveyor had to be stopped on the way, or the feeds failed again and again.
         """
         try:
             sequencer = await self._begin()
@@ -111,6 +114,11 @@ class App:
             self._let_go()
         if self.failure:
             raise InvariantError(f"the conveyor stopped, the journal went on: {self.failure}") from self.failure
+        if self._crash:
+            raise InvariantError(
+                f"the feeds crashed {CRASHES_MAX} times within ten minutes, at last by {type(self._crash).__name__}: "
+                f"{self._crash}; the journal is whole, logs/crashes.txt has the places"
+            ) from self._crash
 
     def stop(self, reason: str = "stopped") -> None:
         """End the run cleanly; `run` returns within seconds."""
@@ -167,7 +175,8 @@ class App:
 
     async def _begin(self) -> Sequencer:
         """Everything up to the first socket."""
-        await self.feeds.prepare()
+        goes_on = recovery.has_begun(self.journal_folder, self._disk)
+        await self.feeds.prepare(can_wait=goes_on)
         config, instruments = self.config, self.feeds.instruments()
         recovery.must_be_startable(config, instruments, self.journal_folder, self.session_folder, self._disk)
         if self._threads and self.session_folder is not None:
@@ -178,17 +187,19 @@ class App:
         if self._threads and not self._journal_only:
             warm.load()
         newest_ns = recovery.newest_ns(self.journal_folder, self.clock.now_ns(), self._disk)
-        await self._recover()
-        recovery.must_go_together(self.conveyor, config.core, instruments, self.journal_folder)
+        past = await self._recover()
+        self._clean = True  # everything in the journal is in the session, should it be refused now
+        self.feeds.remember(past.instruments)
+        recovery.must_go_together(past, config.core, instruments, self.journal_folder)
+        self._clean = False
         self.sequencer = sequencer = Sequencer(
             writer, self.clock, newest_ns=newest_ns, hand_over=self._take, load=self._load,
             on_pressure=self._on_pressure, executor=self._executor, group_s=self._group_s,
         )  # fmt: skip
         sequencer.tell("process_start", mode=config.run.mode, pid=os.getpid() if self._threads else 0)
-        for source, venue in recovery.left_up(self.conveyor, self.journal_folder, self._disk):
+        for source, venue in past.up:
             sequencer.append(RecordKind.CONNECTION, source, orjson.dumps(Turn(venue, "down", "process ended")))
-        continued = newest_ns < self.started_ns
-        if continued and (self._journal_only or self.conveyor.core != config.core):
+        if goes_on:  # what the settings pin is wanted again, whatever was asked for since
             sequencer.append(RecordKind.CONFIG, 0, config.core.encode())
         for instrument in instruments:
             sequencer.append(RecordKind.INSTRUMENT, 0, instrument.encode())
@@ -203,10 +214,10 @@ class App:
             self.beside.start()
         return sequencer
 
-    async def _recover(self) -> None:
+    async def _recover(self) -> recovery.Past:
         """The session at hand, and the conveyor where the journal ends."""
         if self._journal_only:
-            return
+            return recovery.read_past(self.journal_folder, self._disk)
         seq = -1
         if self.session_folder is not None:
             folder, disk = self.session_folder, self._disk
@@ -224,6 +235,7 @@ class App:
             self._perform(self.conveyor.handle(batch))
             await asyncio.sleep(0)
         self._state_ns = self.clock.now_ns()
+        return recovery.past_of(self.conveyor)
 
     async def _until(self, running: asyncio.Task[None], until_ns: int | None) -> None:
         """Wait for the end: asked for, due, or forced by the disk."""
@@ -326,7 +338,7 @@ class App:
                 obeyed.set_result(None)
 
     async def _keep_house(self) -> None:
-        """Once in the quiet part of each minute: garbage, the disk, and every other time a state snapshot."""
+        """Once in the quiet part of each minute: garbage, the disk, and a state snapshot if one is due."""
         pause_s = max(self.clock.seconds(HOUSE_S), HOUSE_S_MIN)
         minute = 0
         while True:
@@ -339,7 +351,8 @@ class App:
                 Garbage.collect()
             if self.beside:
                 self.beside.look()
-            if self._saver and not self.failure and now_ns - self._state_ns >= STATE_EVERY_NS and self._saver.save():
+            due = now_ns - self._state_ns >= self.config.state.every_minutes * NS_PER_MINUTE
+            if due and self._saver and not self.failure and self._saver.save():
                 self._state_ns = now_ns
 
     # ---- what is told from below ----
@@ -357,8 +370,13 @@ class App:
         self.tell("loop_stall", late_ms=round(late_ms), where=where)
 
     def _on_crash(self, error: Exception) -> None:
-        self._note(f"error: a feed ended by a fault of ours: {error}")
-        self.tell("feed_crashed", error=f"{type(error).__name__}: {error}"[:500])
+        """A fault of ours in the feeds: what failed begins again, but not for ever."""
+        where, said = self.crashes.take(error, self.clock.now_ns()), f"{type(error).__name__}: {error}"
+        self._note(f"error: a fault of ours in the feeds, at {where}: {said}")
+        self.tell("feed_crashed", error=said[:500], where=where)
+        if self.crashes.too_many() and not self._crash:
+            self._crash = error
+            self.stop(f"the feeds crashed {CRASHES_MAX} times within ten minutes")
 
     def _stored_in_thread(self) -> Callable[[int], None] | None:
         """For the store's thread: tells the loop which link is durable as rows."""

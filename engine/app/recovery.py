@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +17,11 @@ from engine.core.instruments import Instrument
 from engine.core.minutes import NS_PER_S
 from engine.core.records import RecordBatch, RecordKind, iterate
 from engine.io.disk import Disk
+from engine.io.feeds.feeds import fixed_symbols
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalWriter, journal_header
 from engine.io.segment import is_segment
+from engine.runner import beginning
 
 AHEAD_NS_MAX = 5 * NS_PER_S  # of the clock, that the newest record may be
 OURS = {"journal", "logs", "state", "control.sock"}  # of a start that was cut short
@@ -27,6 +30,25 @@ OURS = {"journal", "logs", "state", "control.sock"}  # of a start that was cut s
 def origin(config: Config) -> Literal["live", "simulated"]:
     """What records of this run are: a market's, or those of a local exchange whose clock is followed."""
     return "live" if config.time.source == "host" else "simulated"
+
+
+def pinned(config: Config) -> Config:
+    """The same settings, in which every symbol that a venue's section names is a pin of the core: it must know them."""
+    pins = list(config.core.universe.pins)
+    for name in type(config.venues).model_fields:
+        if getattr(config.venues, name).enabled:
+            pins += [f"{name}:{symbol}" for symbol in fixed_symbols(config, name)]
+    universe = config.core.universe.model_copy(update={"pins": tuple(dict.fromkeys(pins))})
+    return config.model_copy(update={"core": config.core.model_copy(update={"universe": universe})})
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the runs before this one left in the journal. up: connections (id, venue) that nobody told are down."""
+
+    core: Core
+    instruments: Mapping[tuple[str, str], Instrument]  # by venue and symbol
+    up: Sequence[tuple[int, str]]
 
 
 def must_be_startable(
@@ -38,7 +60,7 @@ def must_be_startable(
         raise ConfigError(
             f"{len(instruments)} symbols are configured, core.limits.symbols_max is {limits.symbols_max}; raise it"
         )
-    if session is not None and session.exists() and not _begun(journal, disk):
+    if session is not None and session.exists() and not has_begun(journal, disk):
         if not session.is_dir():
             raise ConfigError(f"{session} is not a folder; give another one")
         if {path.name for path in session.iterdir()} - OURS:
@@ -80,42 +102,51 @@ def tail(journal: Path, from_seq: int, disk: Disk) -> Iterator[RecordBatch]:
     return JournalReader(journal, disk).batches(from_seq)
 
 
-def must_go_together(conveyor: Conveyor, core: Core, instruments: Sequence[Instrument], journal: Path) -> None:
-    """Raises ConfigError for settings that this journal's conveyor could not obey, before they are journaled."""
-    if conveyor.state is None:
-        return
-    if core.limits != conveyor.core.limits:
+def must_go_together(past: Past, core: Core, instruments: Sequence[Instrument], journal: Path) -> None:
+    """Raises ConfigError for settings that the conveyor of this journal could not obey, before they are journaled."""
+    if core.limits != past.core.limits:
         raise ConfigError(f"{journal}: core.limits changed, which hold for the life of a session; give a new folder")
-    for instrument in instruments:
-        index = conveyor.registry.symbol(instrument.venue, instrument.symbol)
-        if index < 0:
-            continue
-        before = conveyor.registry.instruments[index]
-        scales = (before.price_decimals, before.quantity_decimals)
-        if scales != (instrument.price_decimals, instrument.quantity_decimals):
-            raise ConfigError(
-                f"{journal}: {instrument.venue} changed the decimals of {instrument.symbol}; give a new folder"
-            )
+    symbols = {*past.instruments, *((one.venue, one.symbol) for one in instruments)}
+    if len(symbols) > core.limits.symbols_max:
+        raise ConfigError(
+            f"{journal}: with these it has {len(symbols)} symbols, core.limits.symbols_max is "
+            f"{core.limits.symbols_max} for the life of a session; give a new folder"
+        )
 
 
-def left_up(conveyor: Conveyor, journal: Path, disk: Disk) -> list[tuple[int, str]]:
-    """Connections (id, venue) that the process before this one left up, because it could not say otherwise."""
-    if conveyor.state is not None:
-        connections = conveyor.state.tape.connections
-        live = np.flatnonzero(connections["live"] == 1).tolist()
-        return [(c, conveyor.registry.venues[connections[c]["venue"]]) for c in live]
-    up: dict[int, str] = {}
-    for batch in tail(journal, 0, disk):
+def past_of(conveyor: Conveyor) -> Past:
+    """Of a conveyor that has seen the whole journal."""
+    assert conveyor.state is not None, "a journal begins with a configuration epoch"
+    registry, connections = conveyor.registry, conveyor.state.tape.connections
+    live = np.flatnonzero(connections["live"] == 1).tolist()
+    return Past(
+        conveyor.core, {(one.venue, one.symbol): one for one in registry.instruments},
+        [(c, registry.venues[connections[c]["venue"]]) for c in live],
+    )  # fmt: skip
+
+
+def read_past(journal: Path, disk: Disk) -> Past:
+    """Of the control records alone, where nothing is computed."""
+    reader = JournalReader(journal, disk)
+    conveyor, seq = beginning(reader)
+    past = past_of(conveyor) if conveyor.state is not None else Past(conveyor.core, {}, [])
+    core, instruments, up = past.core, dict(past.instruments), dict(past.up)
+    for batch in reader.batches(seq + 1):
         for record in iterate(batch):
-            if record.kind == RecordKind.CONNECTION:
+            if record.kind == RecordKind.CONFIG:
+                core = Core.decode(record.payload)
+            elif record.kind == RecordKind.INSTRUMENT:
+                instrument = Instrument.decode(record.payload)
+                instruments.setdefault((instrument.venue, instrument.symbol), instrument)
+            elif record.kind == RecordKind.CONNECTION:
                 turn = read_control("connection", TURN, record.payload)
                 up.pop(record.source, None)
                 if turn.state == "up":
                     up[record.source] = turn.venue
-    return sorted(up.items())
+    return Past(core, instruments, sorted(up.items()))
 
 
-def _begun(journal: Path, disk: Disk) -> bool:
+def has_begun(journal: Path, disk: Disk) -> bool:
     """Whether a journal stands there."""
     try:
         return any(map(is_segment, disk.list(journal)))

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from engine.io.disk import FILE_MODE
@@ -88,16 +89,17 @@ class StallProbe:
             return
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         text = f"{now} the loop stands still\n{''.join(traceback.format_list(stack))}\n"
+        write_log(self._folder / "stalls.txt", text)
+
+
+def write_log(path: Path, text: str) -> None:
+    """Append to a log file. A disk that takes no log must not hurt what is logged."""
+    with suppress(OSError):
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
-            handle = os.open(
-                self._folder / "stalls.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE
-            )
-            try:
-                os.write(handle, text.encode())
-            finally:
-                os.close(handle)
-        except OSError:
-            pass  # A disk that takes no log must not hurt what is logged.
+            os.write(handle, text.encode())
+        finally:
+            os.close(handle)
 
 
 class Garbage:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Query = dict[str, str]
 DAY_MS = 86_400_000
+FUNDING_INTERVAL_H = 8
 DEPTH_WEIGHTS = {
     False: ((50, 2), (100, 5), (500, 10), (1000, 20)),
     True: ((100, 5), (500, 25), (1000, 50), (5000, 250)),
@@ -57,6 +58,7 @@ class BinanceRest:
         if not spot:
             self.answers["openInterest"] = (lambda query: 1, self.open_interest)
             self.answers["premiumIndex"] = (lambda query: 1, self.premium_index)
+            self.answers["fundingInfo"] = (lambda query: 1, self.funding_info)
 
     def _now_ms(self) -> int:
         return self.exchange.venue_ns() // NS_PER_MS
@@ -177,6 +179,17 @@ class BinanceRest:
         return b'{"symbol":"%b","markPrice":"%b","indexPrice":"%b","lastFundingRate":"%b","time":%d}' % (
             name, mark.facts.mark_price, mark.facts.index_price, mark.facts.rate, self._now_ms(),
         )  # fmt: skip
+
+    def funding_info(self, query: Query) -> bytes:
+        """Only the first symbol: the venue leaves out those at which nothing is unusual."""
+        told = {
+            "symbol": self.exchange.instruments[0].symbol,
+            "adjustedFundingRateCap": "0.02000000",
+            "adjustedFundingRateFloor": "-0.02000000",
+            "fundingIntervalHours": FUNDING_INTERVAL_H,
+            "disclaimer": False,
+        }
+        return orjson.dumps([told])
 
     def ticker(self, query: Query) -> bytes:
         if "symbol" in query:

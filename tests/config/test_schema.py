@@ -46,7 +46,7 @@ def test_defaults_are_those_of_the_agreed_design():
 
     assert core.limits == Limits(
         venues_max=4, connections_max=32, symbols_max=64, book_window_ticks=16384, book_spill_levels=16384,
-        pending_diffs=4096, pending_levels=262144, ticks_per_batch=8192, levels_per_frame=8192, dedupe_ids=8192,
+        pending_diffs=16384, pending_levels=262144, ticks_per_batch=8192, levels_per_frame=8192, dedupe_ids=8192,
         history_minutes=256,
     )  # fmt: skip
     assert core.closing == Closing(

@@ -19,6 +19,7 @@ from engine.core.errors import FeedError, JournalError
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Link, Transport
 from engine.core.records import RecordKind
+from engine.io.feeds.endless import OnCrash, endless
 from engine.io.feeds.pace import Allowance, Backoff
 from engine.io.feeds.silence import Heard
 from engine.io.feeds.subscriptions import Subscriptions
@@ -68,7 +69,7 @@ class Connection:
         source: int,
         streams: Streams,
         on_answer: Callable[[Connection, Answer], None],
-        on_crash: Callable[[Exception], None],
+        on_crash: OnCrash,
     ) -> None:
         self.world, self.source = world, source
         self._on_answer, self._on_crash = on_answer, on_crash
@@ -96,7 +97,8 @@ class Connection:
     # The life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._task = asyncio.ensure_future(self._run())
+        job = endless(self._run, self._on_crash, self.world.clock, self.world.rng)
+        self._task = asyncio.ensure_future(job)
 
     async def stop(self, reason: str) -> None:
         """End for good."""
@@ -120,9 +122,9 @@ class Connection:
                 self._turn("waiting")
                 await self._sleep(self._backoff.next_s(retry_after_s))
                 self.reconnects += 1
-        except Exception as error:
-            self.reason = f"{type(error).__name__}: {error}"
-            self._on_crash(error)
+        except Exception as error:  # the link ends with it, and the next one begins with nothing of it
+            self.reason = f"a fault of ours: {type(error).__name__}: {error}"
+            self.reconnects += 1
             raise
         finally:
             if self._link is not None:
@@ -139,6 +141,8 @@ class Connection:
         self._link = await world.transport.connect(world.url, self, max(timeout_s, CONNECT_LEAST_REAL_S))
         self._rise()
         tasks = [asyncio.ensure_future(self._asked.send(self._link)), asyncio.ensure_future(self._watch())]
+        for task in tasks:
+            task.add_done_callback(self._look_at_end)
         try:
             reason = await self._over
         finally:
@@ -149,6 +153,15 @@ class Connection:
             self._backoff.reset()
         self._fall(reason)
         return reason
+
+    def _look_at_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """A fault of ours outside `_run`: the link's life ends with it there."""
+        if self._over is not None and not self._over.done():
+            self._over.set_exception(error)
 
     def _rise(self) -> None:
         """Up: tell it, tell what is to be carried, then let through what came with the handshake."""
@@ -245,22 +258,23 @@ class Connection:
             return
         try:
             self._append(FRAME, self.source, payload, recv_ns)
+            self.frames += 1
+            self.bytes += len(payload)
+            self.last_frame_ns = recv_ns
+            key = self._key(payload)
+            if key:
+                stream = self.heard.get(key)
+                if stream is not None:
+                    stream.count += 1
+                    stream.heard_ns = recv_ns
+                if payload[-1] != CLOSING_BRACE:
+                    self.malformed += 1
+            else:
+                self._read(payload)
         except JournalError:  # what is lost from here on is told by the end of the link
             self.cut("the journal has no room for what it says")
-            return
-        self.frames += 1
-        self.bytes += len(payload)
-        self.last_frame_ns = recv_ns
-        key = self._key(payload)
-        if key:
-            stream = self.heard.get(key)
-            if stream is not None:
-                stream.count += 1
-                stream.heard_ns = recv_ns
-            if payload[-1] != CLOSING_BRACE:
-                self.malformed += 1
-        else:
-            self._read(payload)
+        except Exception as error:  # the transport would end the link without a word
+            self._fail(error)
 
     def pong(self, recv_ns: int) -> None:
         self._alive_ns, self._awaiting_pong = recv_ns, False

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
+
+import orjson
 
 from config.schema import Config, Venue
 from engine.core.effects import BackfillNeeded, CandleNeeded, Effect, SnapshotNeeded, Wanted
 from engine.core.errors import ConfigError, FeedError
 from engine.core.instruments import Instrument
 from engine.core.ports import Clock, Http, Transport
-from engine.io.feeds.connection import CONNECT_LEAST_REAL_S, Append
+from engine.core.records import RecordKind
+from engine.io.feeds.connection import Append
+from engine.io.feeds.endless import OnCrash, endless
+from engine.io.feeds.listings import Listings, check_scales, check_symbol, meant
 from engine.io.feeds.venue_feed import VenueFeed
 from engine.io.venues import ENDS
-from engine.io.venues.end import Listed, VenueEnd
+from engine.io.venues.end import VenueEnd
 
-LISTING_TIMEOUT_S = 20.0  # a listing has megabytes
+Known = Mapping[tuple[str, str], Instrument]  # by venue and symbol
 
 
 class Feeds:
-    """engine.core.ports.Sink. In this order: `prepare`, `instruments` (the caller journals them), `start`, `stop`.
+    """engine.core.ports.Sink. In this order: `prepare`, `remember`, `instruments` (to be journaled), `start`, `stop`.
 
-    append: the sequencer's door. rng: of jitter. on_crash: told an exception that is a fault of ours; the feeds of that
-    connection have then ended.
+    append: the sequencer's door. rng: of jitter. on_crash: told an exception that is a fault of ours; what failed
+    begins again.
     """
 
     def __init__(
@@ -37,53 +42,90 @@ class Feeds:
         transport: Transport,
         http: Http,
         rng: random.Random,
-        on_crash: Callable[[Exception], None],
+        on_crash: OnCrash,
     ) -> None:
-        self._config, self._append, self._clock, self._http = config, append, clock, http
-        self._listings: dict[str, dict[str, Listed]] = {}
+        self._config, self._append, self._clock = config, append, clock
+        self._on_crash, self._rng = on_crash, rng
+        self._listings = Listings(clock, http, rng)
+        self._unheard: dict[str, ConfigError] = {}  # venues that were not reached, and what is then said of them
+        self._asking: list[asyncio.Task[None]] = []
+        self._known: Known = {}
         self._started = False
         self._lines = 0
         self.venues: dict[str, VenueFeed] = {}
+        self._fixed: dict[str, tuple[str, ...]] = {}  # symbols that the settings name, by venue
         for name, end in ENDS.items():
             settings: Venue = getattr(config.venues, name)
             if settings.enabled:
                 _check_channels(end, settings)
+                self._fixed[name] = fixed_symbols(config, name)
                 self.venues[name] = VenueFeed(
-                    end, settings, config, self._next_ids, self._listed,
+                    end, settings, config, self._next_ids, partial(self._listings.of, name),
                     append=append, clock=clock, transport=transport, http=http, rng=rng, on_crash=on_crash,
                 )  # fmt: skip
 
-    async def prepare(self) -> None:
-        """Ask each venue what it lists. Raises ConfigError for a venue that does not answer or a symbol it has not."""
+    async def prepare(self, can_wait: bool = False) -> None:
+        """Ask each venue what it lists. Raises ConfigError for a venue that does not answer or a symbol it has not.
+
+        can_wait: a venue that cannot be reached may tell it later, if `remember` finds its symbols known.
+        """
         if not self.venues:
             known = ", ".join(ENDS)
             raise ConfigError(
                 f"no venue is enabled; set venues.NAME.enabled and venues.NAME.symbols for one of {known}"
             )
         for name, feed in self.venues.items():
-            self._listings[name] = await self._listing(feed)
-            settings: Venue = getattr(self._config.venues, name)
-            for symbol in settings.symbols:
-                _check_symbol(feed.end, symbol, self._listings[name])
+            try:
+                await self._listings.ask(feed.end, feed.rest_url, short=can_wait)
+            except ConfigError as error:
+                if not can_wait or not isinstance(error.__cause__, FeedError):
+                    raise
+                self._unheard[name] = error
+                continue
+            for symbol in self._fixed[name]:
+                check_symbol(feed.end, symbol, self._listings.of(name) or {})
+
+    def remember(self, known: Known) -> None:
+        """What the journal already says. Raises ConfigError if that is not enough, or no longer true."""
+        self._known = known
+        for name, error in self._unheard.items():
+            fixed = self._fixed[name]
+            if any((name, symbol) not in known for symbol in fixed) or not any(venue == name for venue, _ in known):
+                raise error
+        for instrument in self.instruments():
+            check_scales(known.get((instrument.venue, instrument.symbol)), instrument)
 
     def instruments(self) -> list[Instrument]:
-        """Of the symbols that are always carried. Journaled before `start`."""
+        """Of the symbols that the settings name, as far as their venues told. Journaled before `start`."""
         return [
-            feed.end.instrument(symbol, self._listings[name][symbol])
+            feed.end.instrument(symbol, listing[symbol])
             for name, feed in self.venues.items()
-            for symbol in getattr(self._config.venues, name).symbols
+            if (listing := self._listings.of(name)) is not None
+            for symbol in self._fixed[name]
         ]
 
     def start(self, wanted: Mapping[str, Wanted] | None = None) -> None:
-        """Connect. wanted: what an earlier process was told to carry, by venue."""
+        """Connect. wanted: what the conveyor wants carried, by venue; of the others, what the settings name."""
         self._started = True
         for name, feed in self.venues.items():
+            told = self._fixed[name] if self._listings.of(name) is not None else ()
+            known = {symbol: one for (venue, symbol), one in self._known.items() if venue == name}
             before = (wanted or {}).get(name)
-            symbols = before.symbols if before is not None else getattr(self._config.venues, name).symbols
-            feed.start(symbols, before.without_depth if before is not None else ())
+            if before is None:
+                feed.start(self._fixed[name], (), told, known)
+            else:
+                feed.start(before.symbols, before.without_depth, told, known)
+            if name in self._unheard:
+                self._tell("listing_failed", venue=name, reason=str(self._unheard[name].__cause__))
+                job = partial(self._ask_until_told, feed)
+                self._asking.append(asyncio.ensure_future(endless(job, self._on_crash, self._clock, self._rng)))
+        self._tell_assumed()
 
     async def stop(self, reason: str = "stopped") -> None:
         """End all connections; each tells why."""
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
         await asyncio.gather(*(feed.stop(reason) for feed in self.venues.values()))
 
     # Sink ----------------------------------------------------------------------------------------------------------
@@ -129,30 +171,31 @@ class Feeds:
         self._lines += 1
         return ids
 
-    def _listed(self, venue: str, symbol: str) -> Listed | None:
-        return self._listings.get(venue, {}).get(symbol)
+    async def _ask_until_told(self, feed: VenueFeed) -> None:
+        """In the background: a venue that could not be reached at the start."""
+        venue = feed.end.venue
+        await self._listings.ask_until_told(feed.end, feed.rest_url)
+        self._tell("listing_came", venue=venue)
+        self._tell_assumed()
+        feed.listing_came()
+        self._unheard.pop(venue, None)
+        await asyncio.Event().wait()  # done
 
-    async def _listing(self, feed: VenueFeed) -> dict[str, Listed]:
-        request = feed.end.listing()
-        url = feed.rest_url + request.path
-        try:
-            status, _, body = await self._http.request(
-                request.method, url, request.body, max(self._clock.seconds(LISTING_TIMEOUT_S), CONNECT_LEAST_REAL_S)
-            )
-            if status != 200:
-                raise FeedError(f"{request.method} {url}: status {status}, {body[:120].decode('utf-8', 'replace')}")
-            listing = feed.end.read_listing(body)
-        except FeedError as error:
-            raise ConfigError(
-                f"{feed.end.venue} does not tell what it lists: {error}; "
-                f"check venues.{feed.end.venue}.rest_url and the network"
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{feed.end.venue}: {url} answered with something that is no listing of instruments "
-                f"({type(error).__name__}: {error}); check venues.{feed.end.venue}.rest_url"
-            ) from error
-        return listing
+    def _tell_assumed(self) -> None:
+        """That hours between fundings are not known, so that funding per hour may be wrong."""
+        for venue, reason in self._listings.assumed.items():
+            hours = ENDS[venue].funding_interval_h
+            self._tell("funding_interval_assumed", venue=venue, hours=hours, reason=reason[:200])
+
+    def _tell(self, kind: str, **detail: int | float | str) -> None:
+        self._append(int(RecordKind.HOST), 0, orjson.dumps({"kind": kind, "detail": detail}))
+
+
+def fixed_symbols(config: Config, venue: str) -> tuple[str, ...]:
+    """What the settings name to be carried always: a venue's symbols, and pins."""
+    pins = [pin.partition(":") for pin in config.core.universe.pins]
+    named = [symbol for name, _, symbol in pins if name == venue]
+    return tuple(dict.fromkeys([*getattr(config.venues, venue).symbols, *named]))
 
 
 def _check_channels(end: VenueEnd, settings: Venue) -> None:
@@ -161,26 +204,5 @@ def _check_channels(end: VenueEnd, settings: Venue) -> None:
         if channel not in known:
             raise ConfigError(
                 f"venues.{end.venue}.channels: {channel!r} is no channel of {end.venue}"
-                f"{_meant(channel, known)}; expected some of {', '.join(known)}"
+                f"{meant(channel, known)}; expected some of {', '.join(known)}"
             )
-
-
-def _check_symbol(end: VenueEnd, symbol: str, listing: Mapping[str, Listed]) -> None:
-    listed = listing.get(symbol)
-    if listed is None:
-        raise ConfigError(
-            f"venues.{end.venue}.symbols: {end.venue} lists no {symbol!r}{_meant(symbol, listing)}; "
-            "correct the symbol or leave it out"
-        )
-    if not listed.trading:
-        raise ConfigError(f"venues.{end.venue}.symbols: {symbol} is not traded on {end.venue} now; leave it out")
-    end.instrument(symbol, listed)
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    """`, did you mean X?` for a name that is nearly right."""
-    upper = {candidate.upper(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.upper(), list(upper), 1, 0.6)
-    starts = [candidate for candidate in upper if candidate.startswith(name.upper())]
-    found = starts[:1] or near
-    return f", did you mean {upper[found[0]]}?" if found else ""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from engine.core.minutes import NS_PER_S
 from engine.io.feeds.connection import Connection, World
+from engine.io.feeds.endless import OnCrash, endless
 from engine.io.venues.end import Answer, Streams
 
 LIFETIME_SHARE = 0.9  # of what the venue allows; spread over the next 8 % so that lines do not move together
@@ -26,9 +27,9 @@ class Line:
         world: World,
         ids: tuple[int, int],
         on_answer: Callable[[Connection, Answer], None],
-        on_crash: Callable[[Exception], None],
+        on_crash: OnCrash,
     ) -> None:
-        self.world, self.ids = world, ids
+        self.world, self.ids, self._on_crash = world, ids, on_crash
         self.streams: list[tuple[str, str]] = []
         self._make = lambda source: Connection(world, source, self.streams, on_answer, on_crash)
         self.current = self._make(ids[0])
@@ -40,7 +41,8 @@ class Line:
 
     def start(self) -> None:
         self.current.start()
-        self._task = asyncio.ensure_future(self._look_after())
+        job = endless(self._look_after, self._on_crash, self.world.clock, self.world.rng)
+        self._task = asyncio.ensure_future(job)
 
     async def stop(self, reason: str) -> None:
         if self._task is not None:

@@ -16,6 +16,7 @@ from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Http
 from engine.core.records import RecordKind
 from engine.io.feeds.connection import CONNECT_LEAST_REAL_S, Append
+from engine.io.feeds.endless import OnCrash, endless
 from engine.io.feeds.pace import Backoff
 from engine.io.venues.end import Request, VenueEnd
 
@@ -64,9 +65,11 @@ class Rest:
         http: Http,
         rng: random.Random,
         timeout_s: float,
+        on_crash: OnCrash,
     ) -> None:
         self.end, self._url, self._source = end, url.rstrip("/"), source
         self._append, self._clock, self._http, self._rng, self._timeout_s = append, clock, http, rng, timeout_s
+        self._on_crash = on_crash
         self._budget = end.limits.weight * USED_SHARE
         self._left, self._filled_ns = self._budget, clock.now_ns()
         self._queue: list[Errand] = []
@@ -79,7 +82,7 @@ class Rest:
         self.failed = 0
 
     def start(self) -> None:
-        self._task = asyncio.ensure_future(self._serve())
+        self._task = asyncio.ensure_future(endless(self._serve, self._on_crash, self._clock, self._rng))
 
     async def stop(self) -> None:
         tasks = [*self._running, *([self._task] if self._task else [])]
@@ -139,7 +142,7 @@ class Rest:
         while True:
             await at_once.acquire()
             errand = await self._next()
-            task = asyncio.ensure_future(self._perform(errand))
+            task = asyncio.ensure_future(self._attempt(errand))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
             task.add_done_callback(lambda _: at_once.release())
@@ -166,6 +169,16 @@ class Rest:
         gained = (now_ns - self._filled_ns) / NS_PER_S * self._budget / 60.0
         self._left, self._filled_ns = min(self._budget, self._left + gained), now_ns
 
+    async def _attempt(self, errand: Errand) -> None:
+        try:
+            await self._perform(errand)
+        except Exception as error:  # a fault of ours ends this errand and no other
+            self._forget(errand.request)
+            self._on_crash(error)
+
+    def _forget(self, request: Request) -> None:
+        self._known.discard((request.name, request.symbol, request.path, request.body))
+
     async def _perform(self, errand: Errand) -> None:
         """One attempt: its answer, or its failure, becomes a record; then it is done, or asked again."""
         request = errand.request
@@ -187,7 +200,7 @@ class Rest:
                 said = f"status {status}: {body[:200].decode('utf-8', 'replace')}"
                 wait_s = self._failed(errand, said, for_good=400 <= status < 500)
         if wait_s is None:
-            self._known.discard((request.name, request.symbol, request.path, request.body))
+            self._forget(request)
         else:
             self._later(errand, wait_s)
 

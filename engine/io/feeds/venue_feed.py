@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,11 +14,14 @@ import orjson
 from config.schema import Config, Venue
 from engine.core.control import StreamTurn
 from engine.core.errors import ConfigError
+from engine.core.instruments import Instrument
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Http, Transport
 from engine.core.records import RecordKind
 from engine.io.feeds.connection import LEAST_REAL_S, Append, Connection, World
+from engine.io.feeds.endless import Job, OnCrash, endless
 from engine.io.feeds.line import Line
+from engine.io.feeds.listings import check_scales
 from engine.io.feeds.needs import Needs
 from engine.io.feeds.pace import Allowance
 from engine.io.feeds.rest import Rest
@@ -35,7 +39,7 @@ def _check_address(key: str, url: str, schemes: tuple[str, ...]) -> None:
 
 
 class VenueFeed:
-    """next_ids: of one more line. listed: (venue, symbol) -> how it is listed, or None."""
+    """next_ids: of one more line. listing: how symbols are listed; None while the venue has not told it."""
 
     def __init__(
         self,
@@ -43,19 +47,19 @@ class VenueFeed:
         settings: Venue,
         config: Config,
         next_ids: Callable[[], tuple[int, int] | None],
-        listed: Callable[[str, str], Listed | None],
+        listing: Callable[[], Mapping[str, Listed] | None],
         *,
         append: Append,
         clock: Clock,
         transport: Transport,
         http: Http,
         rng: random.Random,
-        on_crash: Callable[[Exception], None],
+        on_crash: OnCrash,
     ) -> None:
         self.end, self.channels = end, list(settings.channels or end.usual)
         self.rest_url = (settings.rest_url or end.rest_url).rstrip("/")
         self._append, self._clock, self._on_crash = append, clock, on_crash
-        self._next_ids, self._listed, self._copies = next_ids, listed, settings.connections_each
+        self._next_ids, self._listing, self._copies = next_ids, listing, settings.connections_each
         self._chosen = config.core.universe.base_symbols > 0
         limits = end.limits
         shared = Allowance(limits.messages, limits.messages_s, clock) if limits.shared else None
@@ -71,13 +75,14 @@ class VenueFeed:
         self._world = World(end, url, append, clock, transport, rng, config.feeds, connects, shared)
         self.rest = Rest(
             end, self.rest_url, self._rest_source,
-            append=append, clock=clock, http=http, rng=rng, timeout_s=config.feeds.rest_timeout_s,
+            append=append, clock=clock, http=http, rng=rng, timeout_s=config.feeds.rest_timeout_s, on_crash=on_crash,
         )  # fmt: skip
         self._groups: list[list[Line]] = []  # lines with the same streams
         self._group_of: dict[str, int] = {}  # symbol -> its group
         self._symbols: list[str] = []  # that are to be carried, parked ones too
         self._without_depth: frozenset[str] = frozenset()
-        self._told: set[str] = set()  # symbols whose instrument was journaled
+        self._told: set[str] = set()  # symbols whose instrument this process journaled
+        self._known: Mapping[str, Instrument] = {}
         self._parked: dict[str, int] = {}  # symbol -> until when
         self._tasks: list[asyncio.Task[None]] = []
         self._paused = False
@@ -88,18 +93,21 @@ class VenueFeed:
 
     # Life ----------------------------------------------------------------------------------------------------------
 
-    def start(self, symbols: Iterable[str], without_depth: Iterable[str]) -> None:
-        """Connect and carry these symbols, whose instruments are journaled."""
-        symbols = list(symbols)
-        self._told |= set(symbols)
+    def start(
+        self, symbols: Iterable[str], without_depth: Iterable[str], told: Iterable[str],
+        known: Mapping[str, Instrument],
+    ) -> None:  # fmt: skip
+        """Connect and carry these symbols. told: whose instruments this process journaled; known: any process did."""
+        self._told, self._known = set(told), known
         self.carry(symbols, without_depth)
         self.rest.start()
-        jobs = [self._look_after(), self.needs.poll(lambda: list(self._group_of) if self._is_up() else [])]
+        poll = partial(self.needs.poll, lambda: list(self._group_of) if self._is_up() else [])
+        jobs: list[Job] = [self._look_after, poll]
         if self._chosen:
-            jobs.append(self.needs.poll_totals(self._is_up))
-        self._tasks = [asyncio.ensure_future(job) for job in jobs]
-        for task in self._tasks:
-            task.add_done_callback(self._report)
+            jobs.append(partial(self.needs.poll_totals, self._is_up))
+        self._tasks = [
+            asyncio.ensure_future(endless(job, self._on_crash, self._clock, self._world.rng)) for job in jobs
+        ]
 
     async def stop(self, reason: str) -> None:
         for task in self._tasks:
@@ -113,22 +121,19 @@ class VenueFeed:
         for line in self._lines():
             line.pause(on)
 
-    def _report(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self._on_crash(error)
-
     def _lines(self) -> list[Line]:
         return [line for group in self._groups for line in group]
 
-    def _connections(self) -> list[Connection]:
+    @property
+    def connections(self) -> list[Connection]:
         return [connection for line in self._lines() for connection in line.connections]
 
     def _is_up(self) -> bool:
-        return any(connection.state == "up" for connection in self._connections())
+        return any(connection.state == "up" for connection in self.connections)
 
     def _rest_source(self) -> int:
         """A connection that the core knows to be of this venue."""
-        up = [connection.source for connection in self._connections() if connection.up_ns >= 0]
+        up = [connection.source for connection in self.connections if connection.up_ns >= 0]
         return up[0] if up else 0
 
     # What is carried -----------------------------------------------------------------------------------------------
@@ -158,6 +163,10 @@ class VenueFeed:
             for line in lines:
                 line.carry(streams)
 
+    def listing_came(self) -> None:
+        """What was taken from the journal is now told by the venue."""
+        self.carry(self._symbols, self._without_depth)
+
     def _group_with_room(self, room: int) -> int | None:
         taken = list(self._group_of.values())
         for number in range(len(self._groups)):
@@ -179,13 +188,16 @@ class VenueFeed:
 
     def _tell_instrument(self, symbol: str) -> bool:
         """Journal a symbol's instrument before anything is subscribed; False if it cannot be carried."""
-        if symbol in self._told:
+        listing, before = self._listing(), self._known.get(symbol)
+        if symbol in self._told or (listing is None and before is not None):
             return True
-        listed = self._listed(self.end.venue, symbol)
         try:
-            if listed is None or not listed.trading:
+            if listing is None:
+                raise ConfigError(f"{self.end.venue} has not told yet what it lists")
+            if symbol not in listing or not listing[symbol].trading:
                 raise ConfigError(f"{symbol} is not traded on {self.end.venue}")
-            instrument = self.end.instrument(symbol, listed)
+            instrument = self.end.instrument(symbol, listing[symbol])
+            check_scales(before, instrument)
         except ConfigError as error:
             self._host("symbol_not_carried", {"venue": self.end.venue, "symbol": symbol, "reason": str(error)})
             return False
@@ -236,7 +248,7 @@ class VenueFeed:
                 "silent": [f"{heard.channel} {heard.symbol}" for heard in connection.heard.values() if heard.silent_ns],
                 "reason": connection.reason,
             }
-            for connection in self._connections()
+            for connection in self.connections
         ]
 
     # What is done by the clock -------------------------------------------------------------------------------------
@@ -253,7 +265,7 @@ class VenueFeed:
         """Symbols of whose book a change was heard on a link that lives."""
         return {
             heard.symbol
-            for connection in self._connections()
+            for connection in self.connections
             if connection.state == "up"
             for heard in connection.heard.values()
             if heard.count and heard.channel in self.end.depth_channels
@@ -280,7 +292,7 @@ class VenueFeed:
             [heard for connection in connections if connection.state == "up" for heard in connection.heard.values()]
             for connections in current
         ]
-        excused_ns = max((connection.excused_ns for connection in self._connections()), default=0)
+        excused_ns = max((connection.excused_ns for connection in self.connections), default=0)
         for heard in self._silence.look(now_ns, copies, excused_ns):
             connection = of_stream[id(heard)]
             name = connection.source, heard.channel, heard.symbol
@@ -296,7 +308,7 @@ class VenueFeed:
     def _renew(self, now_ns: int) -> None:
         """Subscribe again to what is silent, at growing intervals."""
         renewals: dict[tuple[int, str, str], tuple[int, float]] = {}
-        for connection in self._connections():
+        for connection in self.connections:
             due = []
             for heard in connection.heard.values() if connection.state == "up" else ():
                 name = connection.source, heard.channel, heard.symbol

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import orjson
+
 from engine.io.venues.binance import DAY_S, SPEEDS, Binance
 from engine.io.venues.end import Limits, Request
 
@@ -20,9 +22,20 @@ class BinanceUsdm(Binance):
     polled = ("openInterest",)
     pace_s: ClassVar = {"markPrice": 1.0}
     speeds: ClassVar = {**SPEEDS, "markPrice": "@1s"}
+    funding_interval_h = 8
     weights: ClassVar = {
-        "exchangeInfo": 1, "depth": 20, "aggTrades": 20, "trades": 5, "klines": 1, "openInterest": 1, "ticker": 40,
+        "exchangeInfo": 1, "fundingInfo": 1, "depth": 20, "aggTrades": 20, "trades": 5, "klines": 1, "openInterest": 1,
+        "ticker": 40,
     }  # fmt: skip
+
+    def funding(self) -> Request | None:
+        return self._get("fundingInfo", "*")
+
+    def read_funding(self, body: bytes) -> dict[str, int]:
+        found = {item["symbol"]: int(item["fundingIntervalHours"]) for item in orjson.loads(body)}
+        if not all(0 < hours <= 24 for hours in found.values()):
+            raise ValueError(f"intervals from {min(found.values())} to {max(found.values())} h")
+        return found
 
     def poll(self, channel: str, symbol: str) -> Request:
         return self._get(channel, symbol)

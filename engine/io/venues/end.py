@@ -73,7 +73,8 @@ class VenueEnd(ABC):
     ws_path: end of the only address at which messages name their stream. usual: channels of a symbol for which none
     are named. polled: of these, what is asked for by request every poll_every_s instead of subscribed. pace_s: time
     between two messages of channels that never pause while the venue lives, the witnesses of the silence model.
-    trades_page: trades in a full answer to `trades`. ping: sent every ping_every_s besides the pings of the protocol.
+    trades_page: trades in a full answer to `trades`. funding_interval_h: of symbols that `funding` does not name.
+    ping: sent every ping_every_s besides the pings of the protocol.
     """
 
     venue: ClassVar[str]
@@ -88,6 +89,7 @@ class VenueEnd(ABC):
     trade_channels: ClassVar[tuple[str, ...]]
     depth_channels: ClassVar[tuple[str, ...]]
     trades_page: ClassVar[int] = 1000
+    funding_interval_h: ClassVar[int] = 0
     ping: ClassVar[bytes | None] = None
     ping_every_s: ClassVar[float] = 30.0
 
@@ -116,6 +118,14 @@ class VenueEnd(ABC):
     @abstractmethod
     def read_listing(self, body: bytes) -> dict[str, Listed]:
         """Every symbol of the venue. Raises ValueError, KeyError or TypeError if that is no listing."""
+
+    def funding(self) -> Request | None:
+        """Where the venue tells the intervals between fundings that are not usual; None: its listing tells all."""
+        return None
+
+    def read_funding(self, body: bytes) -> dict[str, int]:
+        """Hours between two fundings of every symbol named there. Raises as read_listing."""
+        raise ValueError("no intervals")
 
     @abstractmethod
     def snapshot(self, symbol: str) -> Request | None:
@@ -151,7 +161,10 @@ class VenueEnd(ABC):
 
     def instrument(self, symbol: str, listed: Listed) -> Instrument:
         """Raises ConfigError if the engine cannot hold its scales."""
-        return Instrument(self.venue, symbol, listed.price_decimals, listed.quantity_decimals)
+        return Instrument(
+            self.venue, symbol, listed.price_decimals, listed.quantity_decimals,
+            funding_interval_h=listed.funding_interval_h,
+        )  # fmt: skip
 
 
 def decimals(step: str) -> int:

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from engine.core.effects import SnapshotNeeded
 from engine.core.records import RecordKind
+from engine.io.venues import ENDS
 from replay.exchange import VirtualLoop
 from tests.io.feeds.world import FakeVenue, Told, feeds_of, play, settings
 
@@ -121,6 +123,70 @@ def test_a_venue_that_cannot_be_reached_says_why_once():
         venue.refuse = ""
         await asyncio.sleep(30)
         assert feeds.status()["connections"][0]["state"] == "up"
+        await feeds.stop()
+
+    play(story)
+
+
+def broken(*_: object) -> bytes:
+    raise ZeroDivisionError("planted")
+
+
+@pytest.mark.parametrize("place", ["key", "answer", "subscribe", "watch"])
+def test_a_fault_of_ours_ends_its_link_is_told_and_the_next_one_lives(place: str, monkeypatch: pytest.MonkeyPatch):
+    async def story(loop: VirtualLoop) -> None:
+        venue, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), venue, told, on_crash=told.crashes.append)
+        await feeds.prepare()
+        feeds.start()
+        await asyncio.sleep(1)
+        connection = feeds.venues["binance_usdm"].connections[0]
+        with monkeypatch.context() as patch:
+            if place == "key":
+                patch.setattr(connection, "_key", broken)
+                venue.open[0].say(usdm_quote("BTCUSDT"))
+            elif place == "answer":
+                patch.setattr(ENDS["binance_usdm"], "answer", broken)
+                venue.open[0].say({"result": None, "id": 99})
+            elif place == "subscribe":
+                patch.setattr(ENDS["binance_usdm"], "subscribe", broken)
+                connection.renew([("aggTrade", "BTCUSDT")])
+            else:
+                patch.setattr(connection, "_judge", broken)
+            await asyncio.sleep(0.9)
+        await asyncio.sleep(20)
+
+        assert {str(error) for error in told.crashes} == {"planted"}
+        assert [reason for _, _, reason in told.turns("down")] == ["a fault of ours: ZeroDivisionError: planted"]
+        assert len(told.turns("up")) == 2
+        assert connection.state == "up"
+        assert len(venue.open) == 1
+        assert len(venue.open[0].subscribed) == 6
+        await feeds.stop()
+
+    play(story)
+
+
+def test_a_job_beside_the_connections_that_fails_begins_again(monkeypatch: pytest.MonkeyPatch):
+    async def story(loop: VirtualLoop) -> None:
+        venue, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), venue, told, on_crash=told.crashes.append)
+        await feeds.prepare()
+        feeds.start()
+        await asyncio.sleep(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(feeds.venues["binance_usdm"].needs, "ask_for_books", broken)
+            patch.setattr(feeds.venues["binance_usdm"].rest, "_perform", broken)
+            await asyncio.sleep(0.9)
+        assert {str(error) for error in told.crashes} == {"planted"}
+        count = len(told.crashes)
+        begin = len(venue.requests)
+        feeds.perform([SnapshotNeeded(1, "binance_usdm", "BTCUSDT", "story")])
+        await asyncio.sleep(30)
+        assert any("depth" in url for _, url, _ in venue.requests[begin:])
+        assert sum("openInterest" in url for _, url, _ in venue.requests[begin:]) >= 2
+        assert len(told.crashes) == count
+        assert told.turns("down") == []
         await feeds.stop()
 
     play(story)

@@ -13,6 +13,8 @@ import pytest
 from config.errors import ConfigError
 from config.schema import Config
 from engine.core.effects import SnapshotNeeded, Wanted
+from engine.core.errors import FeedError
+from engine.core.instruments import Instrument
 from engine.core.records import RecordKind
 from engine.io.venues import ENDS
 from replay.exchange import VirtualLoop
@@ -91,6 +93,84 @@ def test_instruments_have_the_scales_of_the_listing():
         await feeds.prepare()
         found = [(one.symbol, one.price_decimals, one.quantity_decimals) for one in feeds.instruments()]
         assert found == [("BTC", 1, 5), ("SOL", 4, 2), ("BTCUSDT", 1, 3)]
+
+    play(story)
+
+
+def funding_of(interval_h: object) -> bytes:
+    return orjson.dumps([{"symbol": "ETHUSDT", "fundingIntervalHours": interval_h}])
+
+
+def test_hours_between_fundings_are_the_venue_s_own():
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        fake.answers["fapi/v1/fundingInfo"] = partial(answered, 200, funding_of(4))
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT", "ETHUSDT"]), fake, told)
+        await feeds.prepare()
+        assert [(one.symbol, one.funding_interval_h) for one in feeds.instruments()] == [("BTCUSDT", 8), ("ETHUSDT", 4)]
+        feeds.start()
+        await feeds.stop()
+        assert told.of(RecordKind.HOST) == []
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(503, b"later"), (200, b"<html>"), (200, b'{"code":1}'), (200, funding_of(0))]
+)
+def test_hours_between_fundings_that_nobody_tells_are_assumed_aloud(status: int, body: bytes):
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        fake.answers["fapi/v1/fundingInfo"] = partial(answered, status, body)
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), fake, told)
+        await feeds.prepare()
+        assert [one.funding_interval_h for one in feeds.instruments()] == [0]
+        feeds.start()
+        await feeds.stop()
+        ((_, _, host),) = told.of(RecordKind.HOST)
+        assert host["kind"] == "funding_interval_assumed"
+        assert (host["detail"]["venue"], host["detail"]["hours"]) == ("binance_usdm", 8)
+
+    play(story)
+
+
+def unreachable(url: str, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
+    raise FeedError(f"{url}: connection refused")
+
+
+def known(*symbols: tuple[str, int, int]) -> dict[tuple[str, str], Instrument]:
+    return {("binance_usdm", one[0]): Instrument("binance_usdm", *one) for one in symbols}
+
+
+def test_a_venue_that_cannot_be_asked_tells_later_what_a_journal_knows_already():
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        fake.answers["fapi/v1/exchangeInfo"] = unreachable
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT", "ETHUSDT"]), fake, told)
+        with pytest.raises(ConfigError, match=r"does not tell what it lists.*connection refused") as first:
+            await feeds.prepare()
+        assert isinstance(first.value.__cause__, FeedError)
+        await feeds.prepare(can_wait=True)
+        with pytest.raises(ConfigError, match="does not tell what it lists"):
+            feeds.remember(known(("BTCUSDT", 1, 3)))
+        feeds.remember(known(("BTCUSDT", 1, 3), ("ETHUSDT", 2, 3)))
+        assert feeds.instruments() == []
+        feeds.start()
+        await asyncio.sleep(2)
+        assert len(fake.open[0].subscribed) == 12
+        feeds.perform([wanted("binance_usdm", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])])  # of which nobody knows anything
+        await asyncio.sleep(100)
+        assert len(fake.open[0].subscribed) == 12
+        asked = [at_s for at_s, url, _ in fake.requests if "exchangeInfo" in url]
+        assert 4 <= len(asked) <= 40
+        del fake.answers["fapi/v1/exchangeInfo"]
+        await asyncio.sleep(70)
+        await feeds.stop()
+        hosts = [host["kind"] for _, _, host in told.of(RecordKind.HOST)]
+        assert (hosts[0], hosts.count("listing_came"), hosts.count("symbol_not_carried")) == ("listing_failed", 1, 2)
+        assert [one["symbol"] for _, _, one in told.of(RecordKind.INSTRUMENT)] == ["BTCUSDT", "SOLUSDT"]
+        assert len(fake.links[0].subscribed) == 12  # SOL came; the decimals of ETH are no longer those of the journal
+        assert not {name for name in fake.links[0].subscribed if name.startswith("eth")}
 
     play(story)
 

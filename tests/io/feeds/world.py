@@ -168,11 +168,15 @@ def hyperliquid_listing() -> bytes:
 
 @dataclass
 class Told:
-    """The journal of a story: (seconds, kind, source, payload). full: it has no room for frames and answers."""
+    """The journal of a story: (seconds, kind, source, payload). full: it has no room for frames and answers.
+
+    crashes: faults of ours.
+    """
 
     loop: VirtualLoop
     full: bool = False
     records: list[tuple[float, int, int, bytes]] = field(default_factory=list)
+    crashes: list[Exception] = field(default_factory=list)
 
     def append(self, kind: int, source: int, payload: bytes, recv_ns: int | None = None) -> None:
         if self.full and kind in (RecordKind.FRAME, RecordKind.REST):
@@ -209,7 +213,9 @@ def settings(venue: str, symbols: list[str], **more: Any) -> Config:
     )
 
 
-def feeds_of(config: Config, venue: FakeVenue, told: Told, seed: int = 1) -> Feeds:
+def feeds_of(
+    config: Config, venue: FakeVenue, told: Told, seed: int = 1, on_crash: Callable[[Exception], None] | None = None
+) -> Feeds:  # fmt: skip
     def crash(error: Exception) -> None:
         raise AssertionError(error)
 
@@ -220,5 +226,5 @@ def feeds_of(config: Config, venue: FakeVenue, told: Told, seed: int = 1) -> Fee
         transport=venue,
         http=venue,
         rng=random.Random(seed),
-        on_crash=crash,
+        on_crash=on_crash or crash,
     )
