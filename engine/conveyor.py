@@ -13,6 +13,8 @@ from engine.core.digest import GENESIS, make_canonical, next_link, row_words, st
 from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded, Wanted
 from engine.core.errors import ConfigError
 from engine.core.layouts import (
+    BOOK_ASKED,
+    BOOK_FELL,
     CLOCK_LEDGER,
     CLOCK_NOW,
     CLOCK_RECV,
@@ -35,7 +37,7 @@ from engine.core.registry import Registry
 from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import EngineState
 from engine.quality import stage as quality
-from engine.recovery import Recovery, Verdict
+from engine.recovery import Recovery, Verdict, proven
 from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.answers import apply_snapshot
@@ -231,8 +233,8 @@ class Conveyor:
     def _ask_for_books(self, effects: list[Effect]) -> None:
         """Every book that fell out of step needs a snapshot, asked for once."""
         seq, now_ns = int(self._tape.clock[CLOCK_SEQ]), int(self._tape.clock[CLOCK_NOW])
-        for s in np.flatnonzero(self._tape.books["broken"] == 1):
-            self._tape.books[s]["broken"] = 2
+        for s in np.flatnonzero(self._tape.books["broken"] == BOOK_FELL):
+            self._tape.books[s]["broken"] = BOOK_ASKED
             instrument = self.registry.instruments[s]
             detail = {"last_id": int(self._tape.books[s]["last_id"])}
             effects.append(Event(seq, now_ns, "book_gap", instrument.venue, instrument.symbol, detail))
@@ -372,9 +374,12 @@ class Conveyor:
     def _take_turn(self, turned: Turned, effects: list[Effect]) -> None:
         """A connection is back, or a stream turned: minutes that were closed meanwhile lose their status."""
         effects += turned.effects
+        self._ask_for_books(effects)
         effects += self.recovery.ask_after_gaps(self._state, self.registry, turned.gaps)
         for (symbol, minute), reasons in sorted(turned.hidden.items()):
-            self._lower(symbol, minute, reasons, effects)
+            found = reasons & ~Reason.GAP if proven(self._state, symbol, minute) else reasons
+            if found:
+                self._lower(symbol, minute, found, effects)
         for venue in sorted({int(self._tape.symbols[gap.symbol]["venue"]) for gap in turned.gaps}):
             self._pursue(venue, effects)
 

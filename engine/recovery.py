@@ -145,6 +145,8 @@ class Recovery:
                 continue
             back = _taken_back(state, symbol, minute, int(row["dq_reasons"]))
             found = differences(row, candle)
+            if not found and final:
+                _prove(state, symbol, minute)
             if not found and back:
                 verdicts.append(Verdict(symbol, minute, RECOVERED, back))
                 effects.append(_event(state, registry, symbol, "recovered", {"exchange_ts": close_ms(minute)}))
@@ -166,8 +168,12 @@ class Recovery:
             return [], []
         del self.candles[symbol, minute]
         row = state.history.at(minute, np.array([symbol]))[0]
-        found = differences(row, candle) if row["received"] != NULL and row["dq_status"] == Status.OK else []
+        if row["received"] == NULL:
+            return [], []
+        found = differences(row, candle)
         if not found:
+            _prove(state, symbol, minute)
+        if not found or row["dq_status"] != Status.OK:
             return [], []
         return [Verdict(symbol, minute, MISMATCH, 0)], [mismatch(state, registry, symbol, minute, found)]
 
@@ -234,6 +240,25 @@ def _taken_back(state: EngineState, symbol: int, minute: int, reasons: int) -> i
     if minute > row["edge_minute"]:
         found |= reasons & EDGE
     return found | (reasons & UNCONFIRMED) if found else 0
+
+
+def _prove(state: EngineState, symbol: int, minute: int) -> None:
+    """The trades of a final minute are whole."""
+    row = state.tape.symbols[symbol]
+    if minute <= row["proven_minute"]:
+        return
+    if minute != row["proven_minute"] + 1:
+        row["proven_since"] = minute
+    row["proven_minute"] = minute
+
+
+def proven(state: EngineState, symbol: int, minute: int) -> bool:
+    """Whether a minute equals the venue's candle and is final: a gap that is found to reach back into it lost nothing.
+
+    Only minutes in a row up to the newest such one are remembered.
+    """
+    row = state.tape.symbols[symbol]
+    return bool(row["proven_since"] <= minute <= row["proven_minute"])
 
 
 def _oldest_open(state: EngineState, symbol: int) -> int:

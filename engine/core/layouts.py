@@ -16,6 +16,7 @@ GRID_POINTS = 60
 DISORDER_BINS = 160  # of 10 ms
 TOP_LEVELS = 20
 NAME_BYTES = 64
+BOOK_FELL, BOOK_ASKED, BOOK_LEFT = 1, 2, 3  # why a book is broken
 CARRIED, NEVER = -1, -2  # in place of the time from which on a channel has no carrier
 FINALIZE_CLOSES = 20  # closes whose bar_finalize_ms the load ladder remembers
 LAYOUTS: dict[str, dict[str, str]] = {}  # layout -> field -> meaning
@@ -103,6 +104,8 @@ SYMBOL = _layout("symbol", """
     has_liquidations  1: forced orders are subscribed
     has_candle        1: the venue's own candle is subscribed
     candles_absent    minutes with trades in a row whose candle never came
+    proven_since      first of the final minutes in a row that equal the venue's candles
+    proven_minute     newest of them; -1: none
     arrivals          trades seen, the venue order where ids do not increase
     newest_quote_ns   event time of the newest quote message; -1: none
     newest_quote_id   its update id, or where there are no ids a digest of what it said
@@ -124,7 +127,7 @@ BOOK = _layout("book", """
     spill_count[2]    levels below the window
     spilled_over      levels dropped because the spill was full
     gaps              times it fell out of step
-    broken            between a gap and the snapshot that mends it: 1, 2 once the snapshot is asked for
+    broken            until a snapshot mends it: 1 it fell out of step, 2 the snapshot is asked for, 3 nobody carries it
     quote_id          update id of the newest best-bid-and-offer message
     quote[4]          its bid, bid quantity, ask, ask quantity
     compared          times book and quote were compared at the identical update id

@@ -190,7 +190,7 @@ class EngineState:
         tape.symbols["venue"] = tape.symbols["newest_quote_ns"] = tape.symbols["newest_book_ns"] = -1
         for name in ("trade_channel", "quote_channel", "book_channel", "newest_id", "lost_id", "gap_to_ns"):
             tape.symbols[name] = -1
-        tape.symbols["edge_minute"], tape.symbols["lost_ns"] = -1, NEVER
+        tape.symbols["edge_minute"], tape.symbols["lost_ns"], tape.symbols["proven_minute"] = -1, NEVER, -1
         tape.books["quote_id"] = tape.books["last_id"] = -1
         for sums in (tape.marks, bars.trade_sums, bars.quote_sums, bars.depth_sums, bars.context_sums):
             sums["minute"] = -1

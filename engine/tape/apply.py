@@ -51,6 +51,7 @@ from engine.core.frame import (
 )  # fmt: skip
 from engine.core.kernel import inlined
 from engine.core.layouts import (
+    BOOK_FELL,
     CLOCK_CONTEXTS,
     CLOCK_PENDING,
     CLOCK_PENDING_LEVELS,
@@ -309,7 +310,7 @@ def follows(symbol, book, first_id, last_id, previous_id):
 def break_book(tape, s, event_ns):
     book = tape.books[s]
     book.synced = 0
-    book.broken = 1
+    book.broken = BOOK_FELL
     book.gaps += 1
     set_mark(tape.marks, s, event_ns // NS_PER_MINUTE, BOOK_GAP)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.core.effects import Effect
 from engine.core.frame import CORE_BOOK, CORE_QUOTE, CORE_TRADE, ROLE_BOOK, ROLE_BOTH, ROLE_QUOTE
-from engine.core.layouts import CARRIED, CLOCK_QUOTES, MINUTES_AHEAD, NEVER
+from engine.core.layouts import BOOK_FELL, BOOK_LEFT, CARRIED, CLOCK_QUOTES, MINUTES_AHEAD, NEVER
 from engine.core.marks import add_mark
 from engine.core.minutes import minute_of
 from engine.core.schema import NULL, Reason
@@ -128,7 +128,7 @@ def _lose_book(tape: Tape, symbol: int) -> None:
     """A book that missed something is out of step, whatever comes next."""
     book = tape.books[symbol]
     if book["synced"]:
-        book["synced"], book["broken"] = 0, 2
+        book["synced"], book["broken"] = 0, BOOK_LEFT
         open_minute = int(tape.venues[tape.symbols[symbol]["venue"]]["open_minute"])
         if open_minute >= 0:
             add_mark(tape.marks, symbol, open_minute, int(Reason.BOOK_GAP))
@@ -143,6 +143,8 @@ def regain(tape: Tape, symbol: int, core: int, to_ns: int, turned: Turned) -> No
     if core == CORE_TRADE:
         row["gap_to_ns"] = to_ns
         after_id = int(row["lost_id"])
+    elif core == CORE_BOOK and row["book_is_diff"] and tape.books[symbol]["broken"] == BOOK_LEFT:
+        tape.books[symbol]["broken"] = BOOK_FELL  # nobody asked for its snapshot yet
     turned.gaps.append(Gap(symbol, core, from_ns, to_ns, after_id))
     hide(tape, symbol, REASONS[core], from_ns, to_ns, turned)
 

@@ -9,7 +9,7 @@ from engine.core.effects import Effect, Event, SnapshotNeeded
 from engine.core.errors import ConfigError
 from engine.core.frame import CORE_BOOK
 from engine.core.instruments import Instrument
-from engine.core.layouts import CARRIED, CLOCK_SEQ, NAME_BYTES, SET_LATENESS_START
+from engine.core.layouts import BOOK_ASKED, CARRIED, CLOCK_SEQ, NAME_BYTES, SET_LATENESS_START
 from engine.core.marks import add_mark
 from engine.core.minutes import NS_PER_MINUTE, minute_of
 from engine.core.records import Record
@@ -181,8 +181,6 @@ def turn_stream(tape: Tape, registry: Registry, record: Record) -> Turned:
             row["silent"][core] &= ~(1 << c)
             if row["lost_ns"][core] != CARRIED and carried(tape, symbol, core):
                 found(tape, symbol, core, now_ns, now_ns, turned)
-                if core == CORE_BOOK and row["book_is_diff"]:
-                    turned.effects.append(SnapshotNeeded(record.seq, turn.venue, turn.symbol, "stream back"))
     return turned
 
 
@@ -232,8 +230,13 @@ def subscribe(tape: Tape, registry: Registry, record: Record) -> list[Effect]:
     _derive(tape, registry, dialect, venue, venue_time(tape, venue, record.recv_ns))
     effects: list[Effect] = []
     for channel, name in pairs:
-        if dialect.channels[dialect.channel_index(channel)].diff:
+        symbol = registry.symbol(dialect.venue, name)
+        book = tape.books[symbol]
+        if not dialect.channels[dialect.channel_index(channel)].diff:
+            continue
+        if not book["synced"] or not carried(tape, symbol, CORE_BOOK):  # else another connection keeps it in step
             effects.append(SnapshotNeeded(record.seq, dialect.venue, name, "subscribed"))
+            book["broken"] = BOOK_ASKED if book["broken"] else 0
     return effects
 
 

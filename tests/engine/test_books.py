@@ -303,6 +303,31 @@ def test_a_gap_is_partial_and_the_minute_behind_the_snapshot_is_ok() -> None:
     )
 
 
+def kept_by_one_of_two() -> Story:
+    """A book in step on connection 1; connection 2 comes up and has not spoken yet."""
+    story = Story().up("depth", came=-40_000)
+    story.snapshot(-38_000, 10, [["99", "1"]], [["101", "1"]])
+    story.diff(-37_000, 9, 11, 8)
+    return story.up("depth", came=-30_000, source=2)
+
+
+def test_a_book_that_another_connection_keeps_in_step_is_not_asked_for() -> None:
+    story = kept_by_one_of_two()
+    story.subscribe(("depth",), -25_000)
+    assert [wanted.reason for wanted in story.run(SMALL).wanted] == ["subscribed"]
+
+
+def test_a_book_that_nobody_carried_is_asked_for_once_it_is_heard_again() -> None:
+    """Connection 1 is lost before 2 speaks; where 1 itself comes back, its subscription asks."""
+    for back, reasons in ((False, ["subscribed", "book gap"]), (True, ["subscribed", "subscribed"])):
+        story = kept_by_one_of_two()
+        story.down(-20_000)
+        if back:
+            story.up("depth", came=-15_000)
+        story.diff(-10_000, 12, 13, 11, source=2)
+        assert [wanted.reason for wanted in story.run(SMALL).wanted] == reasons
+
+
 def test_levels_of_one_message_beyond_the_limit_are_malformed() -> None:
     settings_ = core(limits={"levels_per_frame": 64})
     story = Story("hyperliquid", ("BTC",)).up("l2Book", came=-40_000)

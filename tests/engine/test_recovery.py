@@ -366,6 +366,20 @@ def test_a_candle_that_differs_within_grace_asks_once_and_decides_at_its_end() -
         assert status(run) == (("ok", {"recovered"}) if answered else ("stale", {"gap"}))
 
 
+def test_a_gap_that_reaches_back_into_a_minute_whose_candle_was_equal_hides_no_trade_of_it() -> None:
+    """Trades were heard last at 50 s, which is told at M + 1:10; quotes may be missing in M all the same."""
+    for channel, told in (("trade", ("ok", set())), ("bookTicker", ("partial", {"book_gap"}))):
+        story = Story().up("trade", "bookTicker", "kline_1m", came=-40_000, source=2)
+        story.trade(-39_000, source=2)
+        for ms in range(-38_000, D60 + 20_000, 2_000):
+            story.quote(ms, source=2)
+        story.trade(50_000, source=2)
+        kline(story, 0, D60 + 700, "1", 1)
+        story.ticks(D60 + 200, D60 + 9_000)
+        story.stream("silent", channel, D60 + 10_000, since=50_100, source=2)
+        assert status(story.in_time().run()) == told
+
+
 def test_a_candle_that_never_comes_lowers_nothing_and_is_told_once() -> None:
     story = trading("trade", "kline_1m")
     for ms in range(0, 6 * D60, 1_000):
