@@ -24,6 +24,7 @@ import numpy as np
 
 from bench.live.process import Watch
 from engine.core.records import RecordKind, iterate
+from engine.io.control_client import Engine
 from engine.io.journal_reader import JournalReader
 from engine.io.session_reader import SessionReader
 
@@ -33,7 +34,7 @@ LAG_MS_DRAINED = 100  # from here on it is no longer behind
 
 
 class Venue:
-    """The sender's process. `sent`: its account, when it has ended."""
+    """The sender's process. load_over: set when the load ends; sent: its account, when it has ended or was closed."""
 
     def __init__(self, symbols: int, rate: float, load_s: float, calm_s: float) -> None:
         command = [sys.executable, "-I", str(HERE / "venue.py"), *map(str, (symbols, rate, load_s, calm_s))]
@@ -41,14 +42,17 @@ class Venue:
         assert self.process.stdout is not None
         self.port = int(json.loads(self.process.stdout.readline())["port"])
         self.sent: dict[str, Any] = {}
+        self.load_over = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if line:
-            self.sent = json.loads(line)
+        for line in self.process.stdout:
+            told = json.loads(line)
+            self.load_over.set()
+            if "ended_ns" in told:
+                self.sent = told
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -114,9 +118,11 @@ def load(
                 engine = subprocess.Popen(command, stdout=log, stderr=log)
                 watch = Watch(engine.pid).start()
                 deadline = time.monotonic() + load_s + calm_s + 60
+                status: dict[str, Any] = {}
                 while not venue.sent and engine.poll() is None and time.monotonic() < deadline:
+                    if venue.load_over.wait(0.2) and not status:
+                        status = Engine(session).status()  # its last minute of commits is the load's
                     time.sleep(0.2)
-                status = _status(session)
                 engine.terminate()
                 code = engine.wait(timeout=30)
                 watch.stop()
@@ -124,13 +130,6 @@ def load(
                 raise SystemExit(f"the engine ended with {code}: {(folder / 'engine.log').read_text()[-2000:]}")
             sent = venue.sent
         return _account(session, sent, rate, symbols, load_s, watch, status)
-
-
-def _status(session: Path) -> dict[str, Any]:
-    told = subprocess.run(
-        [sys.executable, "-m", "engine.cli", "status", str(session), "--json"], capture_output=True, text=True
-    )
-    return json.loads(told.stdout) if told.returncode == 0 else {}
 
 
 def _account(

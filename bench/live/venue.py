@@ -3,10 +3,14 @@ needs to start. Standard library, so that what it costs is the sending.
 
     python -I venue.py SYMBOLS RATE LOAD_S CALM_S
 
-Prints {"version", "port"}. The clock starts with the first subscription, or at once for a client whose path has
-"listen" in it; after LOAD_S the rate falls to one message a symbol and second, after CALM_S more the socket is closed.
-Then one line of JSON: what was sent, by minute and symbol, and how far the sender itself fell behind. Prices and
-quantities are whole numbers inside; candles are sums of them and are sent at the close of each minute. Not a market.
+Prints {"version", "port"}. The clock starts START_S after the first client has subscribed, or at once for a client
+whose path has "listen" in it; after LOAD_S the rate falls to one message a symbol and second, after CALM_S more the
+sockets are closed, or as soon as its input ends. A line of JSON tells the end of the load, the last one what was made,
+by minute and symbol, and how far the sender itself fell behind.
+
+There is one clock and one set of symbols, whoever listens: a client gets the streams it has subscribed to, from then
+on, and the market goes on without it when it dies. Whoever does not read holds up all. Prices and quantities are whole
+numbers inside; candles are sums of them and are sent at the close of each minute. Not a market.
 """
 
 import base64
@@ -19,6 +23,7 @@ import time
 
 ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 SLICE_S = 0.002
+START_S = 1.0  # without another subscription: the client has all it wants
 TRADE = (
     b'{"stream":"%(lower)s@aggTrade","data":{"e":"aggTrade","E":%%d,"a":%%d,"s":"%(name)s","p":"%%d.%%02d","q":"%%d.%%03d",'
     b'"f":%%d,"l":%%d,"T":%%d,"m":%%s}}'
@@ -28,17 +33,19 @@ QUOTE = (
     b'"a":"%(ask)s","A":"%%d.%%03d","T":%%d,"E":%%d}}'
 )
 DEPTH = (
-    b'{"stream":"%(lower)s@depth","data":{"e":"depthUpdate","E":%%d,"T":%%d,"s":"%(name)s","U":%%d,"u":%%d,"pu":%%d,'
+    b'{"stream":"%(lower)s@depth@100ms","data":{"e":"depthUpdate","E":%%d,"T":%%d,"s":"%(name)s","U":%%d,"u":%%d,"pu":%%d,'
     b'"b":[["%(bid)s","%%d.%%03d"]],"a":[["%(ask)s","%%d.%%03d"]]}}'
 )
 MARK = (
-    b'{"stream":"%(lower)s@markPrice","data":{"e":"markPriceUpdate","E":%%d,"s":"%(name)s","p":"%(bid)s",'
+    b'{"stream":"%(lower)s@markPrice@1s","data":{"e":"markPriceUpdate","E":%%d,"s":"%(name)s","p":"%(bid)s",'
     b'"i":"%(ask)s","r":"0.00010000","T":%%d}}'
 )
 KLINE = (
     b'{"stream":"%(lower)s@kline_1m","data":{"e":"kline","E":%%d,"s":"%(name)s","k":{"t":%%d,"T":%%d,"s":"%(name)s","i":"1m",'
     b'"f":%%d,"L":%%d,"o":"%%s","c":"%%s","h":"%%s","l":"%%s","v":"%%s","n":%%d,"x":true,"q":"%%s","V":"%%s","Q":"%%s","B":"0"}}}'
 )
+STREAMS = ("aggTrade", "bookTicker", "depth@100ms", "markPrice@1s", "kline_1m")
+TRADES, QUOTES, DEPTHS, MARKS, KLINES = range(len(STREAMS))
 PATTERN = b"qtqqdqtqqqdqtqqqqtqd"  # quotes, trades and depth of one round: 60, 25 and 15 of a hundred
 
 
@@ -122,55 +129,112 @@ def framed(payload):
     return b"\x81\x7e" + length.to_bytes(2, "big") + payload
 
 
+class Client:
+    """One socket. wanted: places of the streams it subscribed to, symbol * len(STREAMS) + stream; None: all."""
+
+    def __init__(self, connection):
+        self.connection, self.wanted = connection, set()
+        self.writing = threading.Lock()
+
+    def write(self, data):
+        with self.writing:
+            self.connection.sendall(data)
+
+
 class Venue:
     def __init__(self, symbols, rate, load_s, calm_s):
         self.symbols = [Symbol(index) for index in range(symbols)]
+        self.places = {
+            f"{symbol.name.lower()}@{stream}": index * len(STREAMS) + place
+            for index, symbol in enumerate(self.symbols)
+            for place, stream in enumerate(STREAMS)
+        }
         self.rate, self.load_s, self.calm_s = rate, load_s, calm_s
         self.sent = {"messages": 0, "trades": 0, "load_messages": 0, "behind_ms_max": 0.0, "minutes": []}
-        self.lock = threading.Lock()
+        self.clients = []
+        self.begin, self.over = threading.Event(), threading.Event()
+        self.subscribed_at = None  # the newest subscription before the beginning
 
-    def play(self, client, write):
+    def run(self):
+        """From the beginning to the account."""
+        while not self.begin.wait(SLICE_S) and not self.over.is_set():
+            if self.subscribed_at is not None and time.monotonic() - self.subscribed_at >= START_S:
+                break
+        self.play()
+        for client in list(self.clients):
+            try:
+                client.write(b"\x88\x02\x03\xe8")
+                client.connection.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+        print(json.dumps(self.sent), flush=True)
+
+    def deliver(self, parts, places):
+        """To everybody what they want."""
+        self.sent["messages"] += len(parts)
+        whole = None
+        for client in list(self.clients):
+            if client.wanted is None:
+                whole = data = whole or b"".join(parts)
+            else:
+                wanted = client.wanted
+                data = b"".join([part for part, place in zip(parts, places, strict=True) if place in wanted])
+            try:
+                if data:
+                    client.write(data)
+            except OSError:
+                self.forget(client)
+
+    def forget(self, client):
+        if client in self.clients:
+            self.clients.remove(client)
+
+    def play(self):
         """Send until it is over. The books' quotes are those of the depth: quotes and diffs share one update id."""
         started = time.monotonic()
         due = done = turn = 0
-        wall_ms = time.time_ns() // 1_000_000
-        minute, load_over = wall_ms // 60_000, False
-        makers = [(s.quote, s.trade, s.depth) for s in self.symbols]
-        kinds = [b"qtd".index(bytes((letter,))) for letter in PATTERN]
+        minute, load_over = time.time_ns() // 60_000_000_000, False
+        makers = [(s.trade, s.quote, s.depth) for s in self.symbols]
+        kinds = [b"tqd".index(bytes((letter,))) for letter in PATTERN]
+        each, count = len(STREAMS), len(self.symbols)
         marked = 0.0
-        while True:
+        while not self.over.is_set():
             elapsed = time.monotonic() - started
             if elapsed >= self.load_s + self.calm_s:
                 break
             if not load_over and elapsed >= self.load_s:
                 load_over = True
                 self.sent["load_messages"], self.sent["load_ended_ns"] = done, time.time_ns()
+                print(json.dumps({"load_ended_ns": self.sent["load_ended_ns"]}), flush=True)
                 started_calm, done_calm = elapsed, done
             now_ms = time.time_ns() // 1_000_000
-            due = int(elapsed * self.rate) if not load_over else done_calm + int((elapsed - started_calm) * len(makers))
-            parts = []
+            due = int(elapsed * self.rate) if not load_over else done_calm + int((elapsed - started_calm) * count)
+            parts, places = [], []
             if now_ms // 60_000 != minute:
                 minute = now_ms // 60_000
-                for symbol in self.symbols:
+                for index, symbol in enumerate(self.symbols):
                     candle = symbol.kline(now_ms)
                     if candle is not None:
                         self.sent["minutes"].append([symbol.minute, symbol.name, symbol.sums[5], symbol.sums[4]])
                         parts.append(framed(candle))
+                        places.append(index * each + KLINES)
                         symbol.sums = None
             if elapsed - marked >= 1.0:
                 marked = elapsed
                 parts += [framed(symbol.mark(now_ms)) for symbol in self.symbols]
+                places += [index * each + MARKS for index in range(count)]
             if not load_over:
                 self.sent["behind_ms_max"] = max(self.sent["behind_ms_max"], (due - done) * 1e3 / self.rate)
             for _ in range(min(due - done, 5_000)):
-                kind = kinds[turn // len(makers) % len(kinds)]
-                parts.append(framed(makers[turn % len(makers)][kind](now_ms)))
-                self.sent["trades"] += kind == 1
+                kind = kinds[turn // count % len(kinds)]
+                index = turn % count
+                parts.append(framed(makers[index][kind](now_ms)))
+                places.append(index * each + kind)
+                self.sent["trades"] += kind == TRADES
                 turn += 1
                 done += 1
             if parts:
-                write(b"".join(parts))
-                self.sent["messages"] += len(parts)
+                self.deliver(parts, places)
             else:
                 time.sleep(SLICE_S)
         self.sent["ended_ns"] = time.time_ns()
@@ -238,48 +302,49 @@ class Venue:
         except OSError:
             pass  # the client went away
 
-    def talk(self, client, at_once):
-        """Answer pings and subscriptions while another thread plays."""
-        writing = threading.Lock()
+    def talk(self, connection, all_of_it):
+        """Answer pings and subscriptions, while another thread plays."""
+        client = Client(connection)
+        if all_of_it:
+            client.wanted = None
+        self.clients.append(client)
+        if all_of_it:
+            self.begin.set()
+        stream = connection.makefile("rb")
+        try:
+            while True:
+                kind, payload = message(stream)
+                if kind == 9:
+                    client.write(bytes((0x8A, len(payload))) + payload)
+                elif kind == 1:
+                    asked = json.loads(payload)
+                    places = {self.places[name] for name in asked.get("params", []) if name in self.places}
+                    if asked.get("method") == "UNSUBSCRIBE":
+                        client.wanted -= places
+                    else:
+                        client.wanted |= places
+                    client.write(framed(json.dumps({"result": None, "id": asked.get("id")}).encode()))
+                    self.subscribed_at = time.monotonic()
+                elif kind == 8:
+                    return
+        except EOFError:
+            pass
+        finally:
+            self.forget(client)
 
-        def write(data):
-            with writing:
-                client.sendall(data)
 
-        def play():
-            try:
-                self.play(client, write)
-                write(b"\x88\x02\x03\xe8")
-                client.shutdown(socket.SHUT_WR)
-            except OSError as error:
-                self.sent["ended_by"] = str(error)
-            print(json.dumps(self.sent), flush=True)
-
-        player = threading.Thread(target=play, daemon=True)
-        if at_once:
-            player.start()
-        stream = client.makefile("rb")
-        while True:
-            head = stream.read(2)
-            if len(head) < 2:
-                return
-            length = head[1] & 127
-            if length == 126:
-                length = int.from_bytes(stream.read(2), "big")
-            elif length == 127:
-                length = int.from_bytes(stream.read(8), "big")
-            mask = stream.read(4)
-            payload = bytes(byte ^ mask[i & 3] for i, byte in enumerate(stream.read(length)))
-            kind = head[0] & 15
-            if kind == 9:
-                write(bytes((0x8A, len(payload))) + payload)
-            elif kind == 1:
-                asked = json.loads(payload)
-                write(framed(json.dumps({"result": None, "id": asked.get("id")}).encode()))
-                if not player.is_alive() and not self.sent["messages"]:
-                    player.start()
-            elif kind == 8:
-                return
+def message(stream):
+    """Kind and payload of a client's frame; EOFError when it is gone."""
+    head = stream.read(2)
+    if len(head) < 2:
+        raise EOFError
+    length = head[1] & 127
+    if length == 126:
+        length = int.from_bytes(stream.read(2), "big")
+    elif length == 127:
+        length = int.from_bytes(stream.read(8), "big")
+    mask = stream.read(4)
+    return head[0] & 15, bytes(byte ^ mask[i & 3] for i, byte in enumerate(stream.read(length)))
 
 
 def main(symbols, rate, load_s, calm_s):
@@ -294,7 +359,11 @@ def main(symbols, rate, load_s, calm_s):
                 threading.Thread(target=venue.serve, args=(client,), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
+        player = threading.Thread(target=venue.run)
+        player.start()
         sys.stdin.read()
+        venue.over.set()
+        player.join()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,185 @@
+"""A day of the engine in a few minutes: 50 symbols of the simulated market in memory, its journal and session on disk.
+
+    python -m bench.live.soak [--hours 24] [--symbols 50] [--activity 0.05] [--venue binance_usdm] [--picture soak.svg]
+
+Exchange and engine share a process and a loop of virtual time, so what grows in either shows here. Syncs are left out,
+because they would be most of the time. Once a simulated hour: resident memory, open files, tasks of the loop, objects
+the collector knows. Slopes are least squares over the hours after FIRST_HOUR: until then rings and windows still fill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.picture import Line, Picture, svg
+from config.schema import Config
+from engine.app import App
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
+from engine.io.disk import OsDisk
+from engine.io.probes import resident_bytes
+from engine.io.session_reader import SessionReader
+from replay.exchange import Exchange, VirtualClock, VirtualLoop, memory_front, simulated
+from replay.simulate import Market
+
+FIRST_HOUR = 4
+KEEP_MINUTES = 10  # of what happened on the exchange
+GROUP_S = 0.2  # between two commits: twenty times as long as live
+AFTER_S = 6.0  # the run ends so long after its last full minute
+HOUR_S = 3600.0
+
+
+class UnsyncedDisk(OsDisk):
+    """Real files; what they hold survives this process, not a loss of power."""
+
+    def fdatasync(self, handle: int) -> None:
+        """Nothing is waited for."""
+
+    def fsync_dir(self, folder: Path) -> None:
+        """Nothing is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """After so many simulated hours. elapsed_s: real time; records: in the journal; objects: the collector knows."""
+
+    hours: float
+    resident_mb: float
+    files: int
+    tasks: int
+    objects: int
+    records: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """density_hz: messages a second and symbol. slope_*: an hour; None with too few samples behind FIRST_HOUR."""
+
+    venue: str
+    symbols: int
+    hours: float
+    activity: float
+    density_hz: float
+    frames: int
+    minutes: int
+    rows: int
+    rows_ok: int
+    slope_mb: float | None
+    slope_files: float | None
+    slope_tasks: float | None
+    slope_objects: float | None
+    elapsed_s: float
+    samples: list[Sample]
+
+
+class Soak:
+    """One run. Everything of it is in `folder`."""
+
+    def __init__(self, folder: Path, hours: float, symbols: int, activity: float, venue: Any) -> None:
+        self.hours, self.folder, self.venue = hours, folder, venue
+        minutes = round(hours * 60)
+        source = simulated(Market(minutes=minutes, symbols=symbols, venue=venue, activity=activity), venue)
+        self.exchange = Exchange(source, keep_minutes=KEEP_MINUTES)
+        self.names = tuple(instrument.symbol for instrument in source.instruments)
+        self.until_ns = source.first_minute_ns + minutes * NS_PER_MINUTE + int(AFTER_S * NS_PER_S)
+        self.loop = VirtualLoop()
+        self.samples: list[Sample] = []
+        self.frames = 0
+        self._begun = time.monotonic()
+
+    def run(self) -> None:
+        try:
+            self.loop.run_until_complete(self._live())
+        finally:
+            self.loop.close()
+
+    async def _live(self) -> None:
+        clock = VirtualClock(self.loop, self.exchange.now_ns)
+        front = memory_front(self.exchange, clock=clock)
+        config = Config.model_validate({"venues": {self.venue: {"enabled": True, "symbols": self.names}}})
+        app = App(
+            config, journal_folder=self.folder / "session" / "journal", session_folder=self.folder / "session",
+            clock=clock, transport=front, http=front, rng=random.Random(0), disk=UnsyncedDisk(), threads=False,
+            group_s=GROUP_S,
+        )  # fmt: skip
+        running = asyncio.create_task(app.run(self.until_ns), name="engine")
+        sampler = asyncio.create_task(self._sample(app), name="sampler")
+        try:
+            await running
+        finally:
+            sampler.cancel()
+            await asyncio.gather(sampler, return_exceptions=True)
+            front.stop()
+
+    async def _sample(self, app: App) -> None:
+        begun = self.loop.time()
+        for hour in range(1, int(self.hours) + 1):
+            await asyncio.sleep(begun + hour * HOUR_S - self.loop.time())
+            gc.collect()
+            self.frames = sum(link["frames"] for link in app.feeds.status()["connections"])
+            sample = Sample(
+                hour, resident_bytes() / 1e6, len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()),
+                len(gc.get_objects()), app.records, time.monotonic() - self._begun,
+            )  # fmt: skip
+            self.samples.append(sample)
+            print(json.dumps(asdict(sample)), file=sys.stderr, flush=True)
+
+    def result(self, activity: float) -> Result:
+        with SessionReader(self.folder / "session") as reader:
+            asked = "SELECT count(*) AS rows, count(*) FILTER (dq_status = 'ok') AS ok FROM features_snapshot"
+            counted = reader.query(asked).to_pylist()[0]
+        hours = self.samples[-1].hours if self.samples else 0.0
+        symbols = len(self.names)
+        return Result(
+            self.venue, symbols, self.hours, activity, self.frames / hours / HOUR_S / symbols if hours else 0.0,
+            self.frames, round(self.hours * 60), counted["rows"], counted["ok"], self._slope("resident_mb"),
+            self._slope("files"), self._slope("tasks"), self._slope("objects"), time.monotonic() - self._begun,
+            self.samples,
+        )  # fmt: skip
+
+    def _slope(self, name: str) -> float | None:
+        late = [sample for sample in self.samples if sample.hours >= FIRST_HOUR]
+        if len(late) < 3:
+            return None
+        return float(np.polyfit([s.hours for s in late], [getattr(s, name) for s in late], 1)[0])
+
+
+def picture(samples: list[Sample]) -> str:
+    points = [(sample.hours, sample.resident_mb) for sample in samples]
+    return svg(
+        Picture("soak.svg", "A simulated day: resident memory", "simulated hours", "MB", [Line("engine", points)])
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=24)
+    parser.add_argument("--symbols", type=int, default=50)
+    parser.add_argument("--activity", type=float, default=0.05, help="of the simulated market; 1 is as calibrated")
+    parser.add_argument("--venue", default="binance_usdm", choices=("binance_usdm", "hyperliquid"))
+    parser.add_argument("--picture", type=Path, help="where the curve is written, as SVG")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="conveyor-soak-") as scratch:
+        soak = Soak(Path(scratch), given.hours, given.symbols, given.activity, given.venue)
+        soak.run()
+        result = soak.result(given.activity)
+    print(json.dumps(asdict(result), indent=2))
+    if given.picture and len(soak.samples) > 1:
+        given.picture.write_text(picture(soak.samples), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
