@@ -64,6 +64,8 @@ def _story() -> Iterator[tuple[int, int, int, bytes]]:
     yield stream("trade", trade.replace(b",", b", ") % 2, 6)  # a space: the slow path
     yield stream("markPrice", b'{"e":"markPriceUpdate","E":TIME,"s":"WARMUSDT","p":"1.0","i":"1.0","r":"0","T":0}', 7)
     yield 8, RecordKind.REST, 1, b'openInterest WARMUSDT\n{"openInterest":"1","time":%d}' % BEGIN_MS
+    missed = b'trades WARMUSDT\n[{"id":1,"price":"1.00","qty":"2","time":%d,"isBuyerMaker":false}]'
+    yield 8, RecordKind.REST, 1, missed % BEGIN_MS  # as after a gap, in which nothing may be compiled
     yield 9, RecordKind.FRAME, 1, b"no frame"  # its minute is marked
     yield stream("bookTicker", quote, MS_PER_MINUTE + 700)
     late = stream("trade", trade % 3, MS_PER_MINUTE - 1)

@@ -26,8 +26,16 @@ with event.install_listener("numba:compile", warm._Compiled(print)):
 """
 
 
-def _answers(program: str, cache: Path) -> list[str]:
-    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+AFTER_A_GAP = """
+from engine import warm
+from engine.tape.answers import apply_past_trades
+warm.load()
+print(len(apply_past_trades.signatures))
+"""
+
+
+def _answers(program: str, cache: Path | None = None) -> list[str]:
+    environment = os.environ | ({"XDG_CACHE_HOME": str(cache)} if cache else {})
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -40,6 +48,11 @@ def test_every_function_is_told_once_and_compiled_nevermore(tmp_path):
     assert sorted(_answers(TOLD, tmp_path)) == sorted(warm.functions())
     # Called from Python as well, and a helper is not kept on disk.
     assert _answers(COMPILED, tmp_path) == []
+
+
+def test_a_live_loop_finds_what_it_needs_behind_a_gap():
+    """Compiled there, it would stand still for seconds, just when it has much to catch up with."""
+    assert _answers(AFTER_A_GAP) == ["1"]
 
 
 def test_the_caches_of_the_newest_versions_are_kept(tmp_path, monkeypatch):
