@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.harness import Agreed, Row, clocked, no_collection, now_ns, row
 from bench.material import ORIGIN_NS, bare, bare_conveyor
-from engine import conveyor as assembled
+from engine import closing as assembled
 from engine.conveyor import Conveyor
 from engine.core.effects import Effect, MinuteRows
 from engine.core.frame import ROLE_BOOK, ROLE_QUOTE
@@ -37,7 +37,7 @@ def minutes_of(conveyor: Conveyor, symbols: int, minutes: int, seed: int = 3) ->
             _add_trades(tape, chosen, begin_ns + 20 * NS_PER_S, price[chosen], draw)
             for part, role in enumerate((ROLE_QUOTE, ROLE_QUOTE, ROLE_BOOK)):
                 _add_quotes(tape, chosen, begin_ns + (10 + 15 * part) * NS_PER_S, price[chosen], role, draw)
-            conveyor._fold()
+            conveyor.minutes.fold()
         live = tape.connections["venue"] == 0
         tape.connections["event_ns_max"][live] = begin_ns + 61 * NS_PER_S
         tape.connections["last_recv_ns"][live] = begin_ns + 61 * NS_PER_S
@@ -71,13 +71,13 @@ def close_all(conveyor: Conveyor, symbols: int, minutes: int) -> tuple[list[int]
     with no_collection():
         for _ in minutes_of(conveyor, symbols, minutes):
             begun = now_ns()
-            conveyor._close(0, CloseReason.EVENT, effects)
+            conveyor.minutes.close(0, CloseReason.EVENT, effects)
             spent.append(now_ns() - begun)
     return spent, [effect for effect in effects if isinstance(effect, MinuteRows)]
 
 
 def closes(symbols: int, minutes: int = 60) -> Iterator[Row]:
-    """`Conveyor._close` of every minute; then again over the same ticks, with the stages of it timed one by one."""
+    """`Minutes.close` of every minute; then again over the same ticks, with the stages of it timed one by one."""
     agreed = Agreed(f"close of {symbols} symbols")
     conveyor = bare_conveyor(symbols)
     samples, _ = close_all(conveyor, symbols, minutes)
@@ -91,7 +91,7 @@ def closes(symbols: int, minutes: int = 60) -> Iterator[Row]:
         clocked(assembled.bars, "seal") as sealing,
         clocked(assembled.bars, "close") as writing,
         clocked(assembled.quality, "close") as judging,
-        clocked(Conveyor, "_publish") as publishing,
+        clocked(assembled.Minutes, "_publish") as publishing,
     ):
         spent, _ = close_all(conveyor, symbols, minutes)
     agreed.add(conveyor.chain)

@@ -76,13 +76,13 @@ class Standing:
         self.copies = {name: array.copy() for name, array in self.arrays.items()}
         self.fallbacks = int(self.conveyor.state.tape.connections["fallbacks"].sum())
         self.link, self.chain = self.conveyor.link, self.conveyor.chain
-        self.revisions = dict(self.conveyor.revisions)
+        self.revisions = dict(self.conveyor.minutes.revisions)
 
     def put_back(self) -> Conveyor:
         for name, array in self.arrays.items():
             array[...] = self.copies[name]
-        self.conveyor.link, self.conveyor.chain = self.link, self.chain
-        self.conveyor.revisions = dict(self.revisions)
+        minutes = self.conveyor.minutes
+        minutes.link, minutes.chain, minutes.revisions = self.link, self.chain, dict(self.revisions)
         return self.conveyor
 
 

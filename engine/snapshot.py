@@ -138,17 +138,18 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
         room = Room(conveyor)
     assert state is not None, "there is no state before the configuration epoch"
     assert conveyor.universe is not None
+    minutes = conveyor.minutes
     copies = room.copy_parts() | room.copy_history() | room.copy_seen() | room.copy_books()
     header = {
         "seq": int(state.tape.clock[CLOCK_SEQ]),
         "core": conveyor.core.encode().decode(),
         "registry": conveyor.registry.encode(),
-        "link": conveyor.link,
-        "chain": conveyor.chain,
-        "late": [[s, m, count] for (s, m), count in conveyor.late.items()],
-        "candles": [[s, m, list(candle)] for (s, m), candle in conveyor.recovery.candles.items()],
-        "asked": [[s, m, what] for (s, m), what in conveyor.recovery.asked.items()],
-        "revisions": [[v, m, r] for (v, m), r in conveyor.revisions.items()],
+        "link": minutes.link,
+        "chain": minutes.chain,
+        "late": [[s, m, count] for (s, m), count in minutes.late.items()],
+        "candles": [[s, m, list(candle)] for (s, m), candle in minutes.recovery.candles.items()],
+        "asked": [[s, m, what] for (s, m), what in minutes.recovery.asked.items()],
+        "revisions": [[v, m, r] for (v, m), r in minutes.revisions.items()],
         "universe": conveyor.universe.encode(),
         "layout": LAYOUT_DIGEST,
         "schema": SCHEMA_DIGEST,
@@ -195,13 +196,14 @@ def restore(snapshot: Snapshot) -> Conveyor:
     conveyor.configure(Core.decode(header["core"].encode()))
     assert conveyor.state is not None
     assert conveyor.universe is not None
-    conveyor.registry = conveyor.universe.registry = Registry.decode(header["registry"])
+    minutes = conveyor.minutes
+    conveyor.registry = conveyor.universe.registry = minutes.registry = Registry.decode(header["registry"])
     conveyor.universe.recall(header["universe"])
-    conveyor.link, conveyor.chain = header["link"], header["chain"]
-    conveyor.late = {(s, m): count for s, m, count in header["late"]}
-    conveyor.recovery.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
-    conveyor.recovery.asked = {(s, m): what for s, m, what in header["asked"]}
-    conveyor.revisions = {(v, m): r for v, m, r in header["revisions"]}
+    minutes.link, minutes.chain = header["link"], header["chain"]
+    minutes.late = {(s, m): count for s, m, count in header["late"]}
+    minutes.recovery.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
+    minutes.recovery.asked = {(s, m): what for s, m, what in header["asked"]}
+    minutes.revisions = {(v, m): r for v, m, r in header["revisions"]}
     tape, history = conveyor.state.tape, conveyor.state.history
     arrays = conveyor.state.arrays()
     for name, kept in snapshot.arrays.items():

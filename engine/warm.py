@@ -104,10 +104,10 @@ def _play_without_frames() -> None:
             conveyor._obey(record, [])
     assert conveyor.state is not None
     conveyor.state.tape.venues["open_minute"][0] = BEGIN_MS // MS_PER_MINUTE
-    conveyor._fold()
-    conveyor._close(0, CloseReason.EVENT, [])
-    conveyor._revise(0, [])
-    conveyor._settle(([Verdict(0, BEGIN_MS // MS_PER_MINUTE, 0, 0)], []), [])
+    conveyor.minutes.fold()
+    conveyor.minutes.close(0, CloseReason.EVENT, [])
+    conveyor.minutes.revise(0, [])
+    conveyor.minutes.settle(([Verdict(0, BEGIN_MS // MS_PER_MINUTE, 0, 0)], []), [])
     snapshot.restore(snapshot.take(conveyor))
 
 

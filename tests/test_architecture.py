@@ -29,7 +29,8 @@ STAGES = {
 ENDS = {"engine.io", "engine.api", "engine.execution"}
 BELOW_STAGES = {"config", "engine.core"}
 BELOW_CONVEYOR = BELOW_STAGES | STAGES
-BELOW_SNAPSHOT = BELOW_CONVEYOR | {"engine.recovery", "engine.witness", "engine.conveyor"}
+BELOW_CLOSING = BELOW_CONVEYOR | {"engine.recovery", "engine.witness"}
+BELOW_SNAPSHOT = BELOW_CLOSING | {"engine.closing", "engine.conveyor"}
 BELOW_RUNNER = BELOW_SNAPSHOT | {"engine.snapshot", "engine.warm"} | ENDS
 BELOW_APP = BELOW_RUNNER | {"engine.runner", "engine.modes"}
 BELOW_CLI = BELOW_APP | {"engine.app"}
@@ -43,7 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(ENDS, BELOW_STAGES),
     "engine.recovery": BELOW_CONVEYOR,
     "engine.witness": BELOW_CONVEYOR,
-    "engine.conveyor": BELOW_CONVEYOR | {"engine.recovery", "engine.witness"},
+    "engine.closing": BELOW_CLOSING,
+    "engine.conveyor": BELOW_CLOSING | {"engine.closing"},
     "engine.snapshot": BELOW_SNAPSHOT,
     "engine.warm": BELOW_SNAPSHOT | {"engine.snapshot"},
     "engine.runner": BELOW_RUNNER,
@@ -100,7 +102,7 @@ def import_violations(module: str, source: str, is_package: bool = False) -> lis
 
 # The ban list ---------------------------------------------------------------------------------------------------------
 
-PURE = {"engine.core", "engine.recovery", "engine.witness", *STAGES}
+PURE = {"engine.core", "engine.recovery", "engine.witness", "engine.closing", *STAGES}
 
 MODULES_BANNED = {
     "time", "random", "uuid", "secrets", "asyncio", "logging", "structlog", "socket", "ssl", "select", "threading",
@@ -416,7 +418,7 @@ def test_the_ban_list_looks_at_core_and_every_stage_there_is():
     rooms = {room_of(module) for module, path in modules() if path in pure_files()}
 
     assert "engine.core" in rooms
-    assert rooms - {"engine.core", "engine.recovery", "engine.witness"} == {
+    assert rooms - {"engine.core", "engine.recovery", "engine.witness", "engine.closing"} == {
         room for room in STAGES if any((ROOT / room.replace(".", "/")).rglob("*.py"))
     }
 

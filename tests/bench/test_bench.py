@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from bench import closes, decoders, durable, ends, folds, harness, material, start, suite
 from engine.cli import cli
+from engine.closing import Minutes
 from engine.conveyor import Conveyor
 from engine.snapshot import EMPTY
 
@@ -61,11 +62,11 @@ def test_another_result_in_a_later_pass_is_an_error():
 
 
 def test_a_clocked_function_is_put_back():
-    before = Conveyor._fold
-    with harness.clocked(Conveyor, "_fold") as spent:
-        assert Conveyor._fold is not before
+    before = Minutes.fold
+    with harness.clocked(Minutes, "fold") as spent:
+        assert Minutes.fold is not before
         material.bare_conveyor(3)
-    assert Conveyor._fold is before
+    assert Minutes.fold is before
     assert spent
 
 

@@ -92,7 +92,7 @@ def test_an_open_candle_is_never_compared_though_later_ones_begin():
 def test_a_candle_of_a_time_to_come_is_not_kept():
     story = two_trades()
     kline(story, 60_150, closed=False, minute=1_000)
-    assert not finish(story).conveyor.recovery.candles
+    assert not finish(story).conveyor.minutes.recovery.candles
 
 
 def test_a_candle_that_comes_after_grace_is_compared_at_once():

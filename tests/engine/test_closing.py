@@ -643,7 +643,7 @@ def test_a_trade_in_no_count_stops_the_engine() -> None:
     bars = run.conveyor.state.bars  # type: ignore[union-attr]
     bars.trade_sums["received"][0, M & 3] += 1
     with pytest.raises(InvariantError, match="symbol index 0: received 2 trades, accounted for 1"):
-        run.conveyor._close(0, CloseReason.EVENT, [])
+        run.conveyor.minutes.close(0, CloseReason.EVENT, [])
 
 
 def test_a_quote_before_the_first_event_time_does_not_begin_in_1970() -> None:
