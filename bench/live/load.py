@@ -140,6 +140,8 @@ def _account(
     journaled, lags = _journaled(session / "journal")
     after = [at for at, lag in lags if at >= ended_ns and lag < LAG_MS_DRAINED]
     minutes = [json.loads(line) for line in (session / "logs" / "minutes.jsonl").read_text().splitlines()]
+    if not minutes:
+        raise SystemExit("no minute closed; a load of more than a minute closes one")
     finalize = np.array([line["bar_finalize_ms"] for line in minutes])
     rows, ok, wrong = _rows(session, sent["minutes"])
     durable = status.get("journal", {}).get("durable_ms", {})

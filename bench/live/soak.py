@@ -3,10 +3,10 @@
     python -m bench.live.soak [--hours 24] [--symbols 50] [--activity 0.05] [--picture soak.svg]
 
 The venue is Hyperliquid, whose books come whole, so that some may be left out: of what it would say only every second
-book and every fifth context is said. Exchange and engine share a process and a loop of virtual time, so what grows in
-either shows here. Syncs are left out, because they would be most of the time. Once a simulated hour: resident memory,
-open files, tasks of the loop, objects the collector knows. Slopes are least squares over the hours from FIRST_HOUR on:
-until then rings and windows still fill.
+book, every third quote and every fifth context is said. Exchange and engine share a process and a loop of virtual time,
+so what grows in either shows here. Syncs are left out, because they would be most of the time. Once a simulated hour:
+resident memory, open files, tasks of the loop, objects the collector knows. Slopes are least squares over the hours
+from FIRST_HOUR on: until then rings and windows still fill.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from replay.exchange.source import Sent, Source
 from replay.simulate import Market
 
 VENUE: Literal["hyperliquid"] = "hyperliquid"
-ONE_IN = {"l2Book": 2, "activeAssetCtx": 5}
+ONE_IN = {"l2Book": 2, "bbo": 3, "activeAssetCtx": 5}
 FIRST_HOUR = 4
 KEEP_MINUTES = 10  # of what happened on the exchange
 GROUP_S = 0.2  # between two commits: twenty times as long as live
@@ -80,7 +80,7 @@ class UnsyncedDisk(OsDisk):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """After so many simulated hours. elapsed_s: real time; records: in the journal; objects: the collector knows."""
+    """After so many simulated hours. elapsed_s: real time, cpu_s: of this process."""
 
     hours: float
     resident_mb: float
@@ -89,6 +89,7 @@ class Sample:
     objects: int
     records: int
     elapsed_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Soak:
             self.frames = sum(link["frames"] for link in app.feeds.status()["connections"])
             sample = Sample(
                 hour, resident_bytes() / 1e6, len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()),
-                len(gc.get_objects()), app.records, time.monotonic() - self._begun,
+                len(gc.get_objects()), app.records, time.monotonic() - self._begun, time.process_time(),
             )  # fmt: skip
             self.samples.append(sample)
             print(json.dumps(asdict(sample)), file=sys.stderr, flush=True)
