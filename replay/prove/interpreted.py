@@ -15,7 +15,6 @@ import numpy as np
 from config.schema import Core
 from engine.conveyor import Conveyor
 from engine.core.state import Bars, Choice, Tape
-from engine.universe.stage import Universe
 
 
 def accept_records(conveyor: Conveyor) -> None:
@@ -32,7 +31,8 @@ def accept_records(conveyor: Conveyor) -> None:
             conveyor.state.tape = Tape(*map(by_attribute, conveyor.state.tape))
             conveyor.state.bars = Bars(*map(by_attribute, conveyor.state.bars))
             conveyor.state.universe = Choice(*map(by_attribute, conveyor.state.universe))
-            conveyor.universe = Universe(conveyor.state, conveyor.registry, core)  # which knew the arrays before
+            conveyor.universe = None  # which knows the arrays of before
+            configure(core)
 
     conveyor.configure = configured  # type: ignore[method-assign]
 
