@@ -26,6 +26,7 @@ from engine.core.frame import (
     KIND,
     KIND_CONTEXT,
     KIND_TRADES,
+    LAST_ID,
     NOT_IN_CANDLES,
     ORDER_TYPE,
     PRICE,
@@ -214,7 +215,7 @@ def keep_trade(tape, count, symbol):
 def interpret(tape, first, last, position, end, dialect, symbol):
     """Run one program over the frame's body: (1, symbol) if it fits, else (0, symbol)."""
     frame, operations = tape.frame, tape.operations
-    frame[EVENT_MS] = frame[TRANSACTION_MS] = frame[BUYER_IS_MAKER] = UNSET
+    frame[EVENT_MS] = frame[TRANSACTION_MS] = frame[BUYER_IS_MAKER] = frame[LAST_ID] = UNSET
     frame[AGGREGATE_FIRST] = frame[AGGREGATE_LAST] = frame[BIDS] = frame[ASKS] = frame[TRADES] = 0
     frame[ORDER_TYPE] = IN_CANDLES
     price_decimals = quantity_decimals = np.int64(0)

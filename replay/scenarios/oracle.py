@@ -129,7 +129,7 @@ CONTEXT = frozenset({"markPrice", "activeAssetCtx", "openInterest", "forceOrder"
 # does, since a broken book alone does not touch them.
 TRADES_IN_DOUBT = frozenset({
     "edge", "gap", "disconnected", "unconfirmed", "no_data", "price_sanity", "late_trades", "rejected",
-    "candle_mismatch", "overflow",
+    "candle_mismatch", "overflow", "return_outlier",
 })  # fmt: skip
 # Said of rows that may be ok: no reason to distrust.
 REMARKS = frozenset({"no_trades", "book_slow", "recovered", "feed_absent"})
@@ -189,17 +189,18 @@ CONSEQUENCES: Mapping[str, Consequence] = {
     "wrong_sequence": Consequence(_BOOK, settle_s=5.0),
     "crossed_book": Consequence(_BOOK, settle_s=5.0),
     "absurd_price": Consequence(
-        _BOOK | _UNREADABLE | {"price_sanity", "return_outlier", "candle_mismatch", "gap"},
+        _BOOK | _UNREADABLE | {"price_sanity", "return_outlier", "candle_mismatch", "gap", "late_trades"},
         settle_s=60.0,
         whole_connection=True,
     ),
     "burst": Consequence(_NONE),
     "delist": Consequence(_ALL_LOST, settle_s=FOR_EVER_S, never_ok=True),
     # time
-    "clock_offset": Consequence(_NONE),
+    # An offset that comes and goes is two steps; one that stands is corrected.
+    "clock_offset": Consequence(_LATE | _UNREADABLE | {"no_data", "edge"}, settle_s=120.0),
     "clock_step": Consequence(_LATE | _UNREADABLE | {"no_data", "edge"}, settle_s=120.0),
     # REST
-    "snapshot_race": Consequence(_BOOK, settle_s=10.0),
+    "snapshot_race": Consequence(_BOOK, settle_s=35.0),
     "rest_down": Consequence(_BOOK | {"oi_stale"}, settle_s=35.0),
     "rest_slow": Consequence(_BOOK | {"oi_stale"}, settle_s=35.0),
     "rest_429": Consequence(_BOOK | {"oi_stale"}, settle_s=70.0),
@@ -210,7 +211,9 @@ CONSEQUENCES: Mapping[str, Consequence] = {
     "store_trouble": Consequence(_NONE),
 }
 # Quotes that came were late, or others than the exchange had: an ok row has to be near, it need not be equal.
-OTHER_QUOTES = frozenset({"slow", "delay", "crossed_book", "absurd_price", "clock_offset", "clock_step", "loop_stall"})
+OTHER_QUOTES = frozenset(
+    {"slow", "delay", "reorder", "crossed_book", "absurd_price", "clock_offset", "clock_step", "loop_stall"}
+)
 REORDERED_DEPTH = _BOOK  # differences out of order are a sequence gap; trades and quotes out of order are nothing
 
 

@@ -168,8 +168,7 @@ def _end_and_start(number: int) -> Callable[[Processes, random.Random, Outcome],
                 outcome.findings.append(Finding("process", processes.venue, "", -1, f"SIGTERM gave exit code {code}"))
         time.sleep(rng.uniform(0.5, 10.0) / SPEED)
         processes.start_engine()
-        processes.wait_for_links(1)
-        processes.hit("restart", begin_ns, _last_up_ns(processes))
+        processes.hit("restart", begin_ns, _up_again_ns(processes, begin_ns))
 
     return strike
 
@@ -179,11 +178,18 @@ STRIKES: dict[int, Callable[[Processes, random.Random, Outcome], None]] = {
 }  # fmt: skip
 
 
-def _last_up_ns(processes: Processes) -> int:
-    heard = Heard()
-    for batch in JournalReader(processes.session / "journal").batches(from_seq=0):
-        heard.listen(iterate(batch))
-    return max(turn.recv_ns for turn in heard.turns if turn.state == "up")
+def _up_again_ns(processes: Processes, after_ns: int) -> int:
+    """When the engine that was started again had a connection."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        heard = Heard()
+        for batch in JournalReader(processes.session / "journal").batches(from_seq=0):
+            heard.listen(iterate(batch))
+        found = [turn.recv_ns for turn in heard.turns if turn.state == "up" and turn.recv_ns > after_ns]
+        if found:
+            return found[0]
+        time.sleep(0.5)
+    raise RuntimeError(f"the engine did not come back; see {processes.folder / 'engine.log'}")
 
 
 def _judge(processes: Processes, first: int, outcome: Outcome) -> None:

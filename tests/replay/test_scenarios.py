@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.app import App
+from engine.core.records import RecordBatch, batch_of
+from engine.io.feeds.connection import Connection
 from replay.exchange.plan import PLAN
 from replay.scenarios.catalogue import CATALOGUE, EQUAL, VENUES, Draw, fault
 from replay.scenarios.oracle import CONSEQUENCES
@@ -77,6 +80,47 @@ def test_two_faults_at_once(tmp_path: Path) -> None:
     outcome = played(scenario((1, 29), 3, minutes=5), tmp_path)
     assert outcome.recovered_s
     assert outcome.marked["book_gap"]
+
+
+def test_a_feed_that_loses_trades_before_the_journal_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is done to the exchange, so every mark is one too many, and every missing trade is one too few."""
+    received, heard = Connection.frame, []
+
+    def lossy(self: Connection, payload: bytes, recv_ns: int) -> None:
+        heard.append(payload)
+        if payload.startswith(b'{"channel":"trades"') and len(heard) % 40 == 0:
+            return
+        received(self, payload, recv_ns)
+
+    monkeypatch.setattr(Connection, "frame", lossy)
+    assert {"wolf", "wrong"} & {one.kind for one in play(Scenario((), 1, "hyperliquid", minutes=3), tmp_path).findings}
+
+
+def test_a_feed_that_does_not_tell_of_a_lost_connection_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = Connection._tell_turn
+
+    def discreet(self: Connection, state: str, reason: str, recv_ns: int | None) -> None:
+        if state == "up" and self.reconnects == 0:
+            tell(self, state, reason, recv_ns)
+
+    monkeypatch.setattr(Connection, "_tell_turn", discreet)
+    outcome = play(scenario((32,), 1, minutes=5), tmp_path)  # Hyperliquid: no ids that count, no sequence
+    assert "wrong" in {one.kind for one in outcome.findings}
+
+
+def test_an_engine_that_is_not_its_own_replay_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The live conveyor is handed the records of one connection a little changed; the journal has them as they came."""
+    take = App._take
+
+    def otherwise(self: App, batch: RecordBatch) -> None:
+        copy = batch_of(batch.buffer[batch.start : batch.end].tobytes().replace(b'"side":"B"', b'"side":"A"'))
+        take(self, copy)
+
+    monkeypatch.setattr(App, "_take", otherwise)
+    kinds = {one.kind for one in play(Scenario((), 1, "hyperliquid", minutes=3), tmp_path).findings}
+    assert {"digest", "wrong"} <= kinds
 
 
 def test_the_table_counts_what_was_found() -> None:
