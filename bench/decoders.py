@@ -12,6 +12,7 @@ from bench.harness import Agreed, Row, clocked, digest_of, flat, in_turn, median
 from bench.material import FRAME, Material, blocks_of, channel_of, records_of, sized
 from config.schema import Core
 from engine import conveyor as door
+from engine.closing import Minutes
 from engine.conveyor import Conveyor
 from engine.core.records import Record, RecordBatch, RecordKind, iterate
 from engine.tape import stage as tape
@@ -167,8 +168,8 @@ def whole(material: Material, passes: int = 5) -> Iterator[Row]:
     with (
         clocked(tape, "read") as reading,
         clocked(Conveyor, "_read_slowly") as slowly,
-        clocked(Conveyor, "_fold") as folding,
-        clocked(Conveyor, "_attend") as closing,
+        clocked(Minutes, "fold") as folding,
+        clocked(Minutes, "attend") as closing,
         clocked(Conveyor, "_begin") as beginning,
         clocked(Conveyor, "_obey") as obeying,
         clocked(door, "apply_snapshot") as beginning_books,

@@ -14,7 +14,7 @@ import numpy as np
 
 from config.schema import Core
 from engine.conveyor import Conveyor
-from engine.core.state import Bars, Tape
+from engine.core.state import Bars, Choice, Tape
 
 
 def accept_records(conveyor: Conveyor) -> None:
@@ -30,6 +30,9 @@ def accept_records(conveyor: Conveyor) -> None:
         if begins and conveyor.state is not None:
             conveyor.state.tape = Tape(*map(by_attribute, conveyor.state.tape))
             conveyor.state.bars = Bars(*map(by_attribute, conveyor.state.bars))
+            conveyor.state.universe = Choice(*map(by_attribute, conveyor.state.universe))
+            conveyor.universe = None  # which knows the arrays of before
+            configure(core)
 
     conveyor.configure = configured  # type: ignore[method-assign]
 

@@ -24,6 +24,9 @@ FROZEN = Market(seed=7, minutes=2, symbols=4, episodes=(*SCRIPT, GAP))
 DIGESTS = {
     ("hyperliquid", 1): "22c5306c06a8aa465f3c8e5b10479f67615bcb34b14594b6de51bbaf97b250dd",
     ("binance_usdm", 1): "8d8b22c3acdbf9f9495b3a9e35a01d14a3e1ec2e6cf74a623467034256a27806",
+    # The same market; an instrument also says the hours between fundings.
+    ("hyperliquid", 2): "177126fd2a0a485b2fac6544ec8a4343c91686c8b205c0684b24ce6a48bc4784",
+    ("binance_usdm", 2): "4c47542dda0b81d4eeb70430011916503937dddeddfc5897c5ef4e2265875e7b",
 }
 
 
