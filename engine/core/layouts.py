@@ -128,6 +128,7 @@ BOOK = _layout("book", """
     spilled_over      levels dropped because the spill was full
     gaps              times it fell out of step
     broken            until a snapshot mends it: 1 it fell out of step, 2 the snapshot is asked for, 3 nobody carries it
+    crossed_ns        event time since which its best prices are crossed; 0: they are not
     quote_id          update id of the newest best-bid-and-offer message
     quote[4]          its bid, bid quantity, ask, ask quantity
     compared          times book and quote were compared at the identical update id

@@ -69,7 +69,7 @@ def apply_snapshot(tape, c, recv_ns):
             tape.book_quantity[s, side], tape.book_bits[s, side], tape.spill_key[s, side], tape.spill_quantity[s, side],
         )  # fmt: skip
     book.synced = 1
-    book.chained = 0
+    book.chained = book.crossed_ns = 0
     book.last_id = frame[LAST_ID]
     in_step, applied = True, 0
     # Its own levels go first, as if they were a diff: the code that sets levels is large, and stands here once.

@@ -70,6 +70,7 @@ from engine.tape.watermark import begin, believed, clock_offset, corrected, hear
 
 APPLIED, IGNORED, BOOK_BROKEN, BOOK_MENDED = range(4)
 BOOK_GAP, OVERFLOW = int(Reason.BOOK_GAP), int(Reason.OVERFLOW)
+CROSSED_NS = 500 * NS_PER_MS  # a book kept by diffs that stays crossed for longer is out of step
 
 
 @inlined
@@ -316,6 +317,16 @@ def break_book(tape, s, event_ns):
 
 
 @inlined
+def may_stand(book, prices, event_ns):
+    """Whether a book's best prices are in order, or crossed for so short a time that the next update may mend it."""
+    if prices[0, 0] <= prices[1, 0]:
+        book.crossed_ns = 0
+    elif book.crossed_ns == 0:
+        book.crossed_ns = event_ns
+    return book.crossed_ns == 0 or event_ns - book.crossed_ns <= CROSSED_NS
+
+
+@inlined
 def note_spill(tape, s, event_ns, before):
     """Levels that found no room were dropped: the book is not whole in this minute."""
     if tape.books[s].spilled_over > before:
@@ -440,7 +451,7 @@ def apply_frame(tape, connection, recv_ns):
         take_levels(tape, s)
     note_spill(tape, s, event_ns, before)
     full = emit_book(tape, s, event_ns, in_step, 1 if in_step else 0)
-    if symbol.book_is_diff and not (in_step and full):
+    if symbol.book_is_diff and not (in_step and full and may_stand(tape.books[s], tape.top_price[s], event_ns)):
         break_book(tape, s, event_ns)
         return BOOK_BROKEN
     return APPLIED

@@ -338,3 +338,24 @@ def test_levels_of_one_message_beyond_the_limit_are_malformed() -> None:
 def test_wide_sums_are_read_as_they_are_written() -> None:
     assert as_int(-1, -1) == -1
     assert batch_of(encode(Record(1, 2, 3, RecordKind.TICK, b""))).nbytes == 24
+
+
+def test_a_book_that_stays_crossed_for_more_than_half_a_second_is_fetched_again() -> None:
+    """A bid of 111 above the ask of 110 is left standing at 10.0 s: borne at 10.5 s, out of step at 10.6 s."""
+    story = Story().up("trade", "depth", came=-40_000)
+    story.snapshot(100, 10, [["100", "1"]], [["110", "1"]])
+    story.diff(10_000, 10, 11, 10, bids=[["111", "1"]])
+    story.diff(10_500, 12, 12, 11, bids=[["99", "1"]])
+    assert [wanted.reason for wanted in story.run().wanted] == ["subscribed"]
+    story.diff(10_600, 13, 13, 12, bids=[["98", "1"]])
+    assert [wanted.reason for wanted in story.run().wanted] == ["subscribed", "book gap"]
+
+
+def test_a_book_that_is_crossed_and_uncrossed_stays() -> None:
+    story = Story().up("trade", "depth", came=-40_000)
+    story.snapshot(100, 10, [["100", "1"]], [["110", "1"]])
+    story.diff(10_000, 10, 11, 10, bids=[["111", "1"]])
+    story.diff(10_400, 12, 12, 11, bids=[["111", "0"]])
+    story.diff(20_000, 13, 13, 12, bids=[["111", "1"]])
+    story.diff(20_400, 14, 14, 13, bids=[["111", "0"]])
+    assert [wanted.reason for wanted in story.run().wanted] == ["subscribed"]

@@ -19,6 +19,7 @@ class Book:
         self.last_id: int | None = None  # `u` of the last applied diff
         self.pending: list[Diff] = []  # diffs that wait for a snapshot
         self.gaps = 0
+        self.crossed_ns: int | None = None  # event time since which bids reach above asks
 
     def replace(self, snapshot: Snapshot) -> None:
         """A frame that is the whole book: l2Book, partial depth."""
@@ -30,6 +31,7 @@ class Book:
         """A REST snapshot. Returns the diffs that waited for it: hand each to `diff` now."""
         self.replace(snapshot)
         self.snapshot_id, self.last_id = snapshot.last_id, snapshot.last_id
+        self.crossed_ns = None
         waiting, self.pending = self.pending, []
         return waiting
 
@@ -53,6 +55,14 @@ class Book:
                     side[price] = quantity
         self.snapshot_id, self.last_id = None, diff.last_id
         return "applied"
+
+    def stays_crossed(self, time_ns: int) -> bool:
+        """Whether best prices have been crossed for more than 500 ms, as of a diff that was applied at this time."""
+        if not (self.bids and self.asks and max(self.bids) > min(self.asks)):
+            self.crossed_ns = None
+        elif self.crossed_ns is None:
+            self.crossed_ns = time_ns
+        return self.crossed_ns is not None and time_ns - self.crossed_ns > 500_000_000
 
     def lose(self) -> None:
         """Out of step until the next snapshot."""

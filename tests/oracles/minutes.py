@@ -230,6 +230,8 @@ class Tape:
         outcome = symbol.book.diff(diff)
         if outcome in ("applied", "gap"):
             self._book_changed(symbol, time_ns, counted=outcome == "applied")
+        if outcome == "applied" and symbol.book.stays_crossed(time_ns):
+            symbol.book.lose()
 
     def _book_changed(self, symbol: Symbol, time_ns: int, counted: bool) -> None:
         book = symbol.book

@@ -20,7 +20,8 @@ PACED_LEAST_S = 5.0  # ... but those without pause
 PACED_MESSAGES = 10  # that may be missing of a channel without pause
 LONGEST_TIMES = 3.0  # the longest pause of the last hour, so many times
 LONGEST_KEPT_S = 1800.0  # one half of that hour
-KNOWN_MESSAGES = 300  # before a rate, and the pauses that go with it, are believed
+KNOWN_MESSAGES = 300  # before a rate, and the pauses that go with it, are believed, ...
+KNOWN_SOON, IMPROBABLE_SOON = 50, 60.0  # ... or so many, if so much more is missing
 RATE_S = 300.0  # over which a rate is learned
 RECENT_S = 10.0  # over which the rate of the moment is
 BURST_TIMES, BURST_MESSAGES = 3.0, 50  # of the usual rate, in RECENT_S: more counts as so many times, for it will pass
@@ -134,4 +135,6 @@ class Silence:
         longest_s = LONGEST_TIMES * max(rate.longest_s, rate.longest_before_s)
         if age_s < max(least_s, self._least_s, longest_s):
             return False
-        return bool(pace_s) or (rate.messages >= KNOWN_MESSAGES and rate.usual_hz * activity * age_s >= IMPROBABLE)
+        missing = rate.usual_hz * activity * age_s
+        known = rate.messages >= KNOWN_MESSAGES and missing >= IMPROBABLE
+        return bool(pace_s) or known or (rate.messages >= KNOWN_SOON and missing >= IMPROBABLE_SOON)
