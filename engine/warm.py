@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -31,7 +32,7 @@ from engine.recovery import Verdict
 VENUE, SYMBOL = "binance_usdm", "WARMUSDT"
 CHANNELS = ("trade", "bookTicker", "depth", "markPrice")
 BEGIN_MS = 28_000_000 * MS_PER_MINUTE
-CACHES_KEPT = 8  # of the newest versions: other checkouts on this machine have caches of their own
+CACHES_KEPT = 8  # of the newest versions of a room: other checkouts on this machine have caches of their own
 LIMITS = {
     "symbols_max": 3, "book_window_ticks": 1024, "history_minutes": 16, "ticks_per_batch": 1024, "dedupe_ids": 256,
     "levels_per_frame": 64, "book_spill_levels": 256, "pending_diffs": 16, "pending_levels": 256,
@@ -192,14 +193,13 @@ def warm(advance: Callable[[str], None] = lambda _name: None) -> None:
 
 
 def _forget_old_caches() -> None:
-    """A version's cache is some megabytes and of no use once its sources have changed."""
-    used: dict[str, float] = {}
-    for folder in CACHE.parent.iterdir():
-        version = folder.name.partition("-")[0]
-        used[version] = max(used.get(version, 0.0), folder.stat().st_mtime)
-    kept = sorted(used, key=lambda version: used[version])[-CACHES_KEPT:]
-    for folder in CACHE.parent.iterdir():
-        if folder.name.partition("-")[0] not in kept:
+    """A room's cache is some megabytes and of no use once its sources, or the core's, have changed."""
+    used: dict[str, list[tuple[float, Path]]] = {}
+    for folder in CACHE.iterdir():
+        if folder.is_dir():
+            used.setdefault(folder.name.partition("-")[0], []).append((folder.stat().st_mtime, folder))
+    for versions in used.values():
+        for _, folder in sorted(versions)[:-CACHES_KEPT]:
             shutil.rmtree(folder, ignore_errors=True)
 
 

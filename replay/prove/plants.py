@@ -36,12 +36,13 @@ def plant_fastmath() -> None:
     from engine.core import kernel
 
     settings: Any = numba.config
-    strict, cache = kernel.JIT, settings.CACHE_DIR
+    strict = kernel.JIT
 
     def jit(**flags: Any) -> Callable[[Callable[..., Any]], Any]:
         def decorate(function: Callable[..., Any]) -> Any:
             if function.__module__ not in FAST_MODULES:
                 return strict(**flags)(function)
+            cache = settings.CACHE_DIR
             settings.CACHE_DIR = f"{cache}-fastmath"
             try:
                 return strict(**flags, fastmath=True)(function)

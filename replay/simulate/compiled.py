@@ -1,7 +1,7 @@
 """The core's `kernel`, with an on-disk cache of its own for this package.
 
-The core names its cache by the sources of core and stages alone. The simulator's kernels call each other across files,
-so their cache is named by this package's sources as well; otherwise numba would go on using a stale helper.
+The core knows the rooms of the engine alone. The simulator's kernels call each other across files and the core's, so
+their cache is named by the sources of both; otherwise numba would go on using a stale helper.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numba
 
 from engine.core import kernel as core
 
-_digest = hashlib.sha256()
+_digest = hashlib.sha256(core.cache_name("engine/core").encode())
 for _path in sorted(Path(__file__).parent.glob("*.py")):
     _digest.update(_path.name.encode() + b"\0" + _path.read_bytes() + b"\0")
 _settings: Any = numba.config
 _core_cache = _settings.CACHE_DIR
-_cache = f"{_core_cache}-simulate-{_digest.hexdigest()[:16]}"
+_cache = f"{_core_cache}/replay.simulate-{_digest.hexdigest()[:16]}"
 
 inlined = core.inlined
 
