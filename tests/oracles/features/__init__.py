@@ -1,0 +1,157 @@
+"""The feature columns a second time, written from docs/features.md alone: naive, in plain floats, a window at a time.
+
+Every oracle takes the minutes of one symbol, ascending; a minute that has no row is not in the list. It gives one dict
+a Minute: column -> float or None (null). Flags are 1.0 and 0.0. What several oracles need stands here: what a minute
+is, which values a window holds, and when two numbers agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+Number = float | None
+Columns = dict[str, Number]
+
+MINUTES_PER_HOUR = 60
+MINUTES_PER_DAY = 1_440
+RECENT = 256  # minutes a symbol's ring remembers
+RESTART_MINUTES = 60  # more of them without a value, and an average begins anew
+POINTS = 60  # of the 1 s grid of a minute; point k = 1..60 is item k - 1
+NO_POINTS: tuple[Number, ...] = (None,) * POINTS
+
+
+@dataclass
+class Minute:
+    """One row as a person would type it; None is null.
+
+    minute      index of the minute: it opens at minute * 60 s UTC
+    mids, ..    the 60 points of the 1 s grid: what was in force just before second k ended. depths5: quote value of
+                the best 5 levels of both sides
+    bids, asks  (price, quantity), best first, of the book in force at the close; empty: no book
+    """
+
+    minute: int
+    status: str = "ok"  # ok, partial, stale
+    open: Number = None
+    high: Number = None
+    low: Number = None
+    close: Number = None
+    mid_open: Number = None
+    mid_close: Number = None
+    base_volume: float = 0.0
+    quote_volume: float = 0.0
+    taker_buy_quote_volume: float = 0.0
+    trade_count: int = 0
+    vwap: Number = None
+    spread_mean: Number = None
+    spread_bp_mean: Number = None
+    obi_top1_mean: Number = None
+    obi_top5_mean: Number = None
+    microprice_close: Number = None
+    ofi: Number = None
+    quote_count: int = 0
+    oi_close: Number = None
+    oi_staleness_ms: int | None = None
+    mark_price: Number = None
+    index_price: Number = None
+    funding_rate_hour: Number = None
+    liquidation_count: int | None = None
+    liquidation_buy_base: Number = None
+    liquidation_sell_base: Number = None
+    is_in_universe: bool = True
+    is_hot: bool = False
+    mids: Sequence[Number] = NO_POINTS
+    spreads: Sequence[Number] = NO_POINTS
+    microprices: Sequence[Number] = NO_POINTS
+    depths5: Sequence[Number] = NO_POINTS
+    bids: list[tuple[float, float]] = field(default_factory=list)
+    asks: list[tuple[float, float]] = field(default_factory=list)
+    funding_interval_h: int | None = None
+    contract_size: float = 1.0
+    inverse: bool = False
+
+
+# --- rules for all ---------------------------------------------------------------------------------------------------
+
+
+def usable(minutes: Sequence[Minute]) -> dict[int, Minute]:
+    """The minutes that count, by their index: those that are not stale."""
+    return {minute.minute: minute for minute in minutes if minute.status != "stale"}
+
+
+def series(minutes: Mapping[int, Minute], value: Callable[[Minute], Number]) -> dict[int, float]:
+    """Minute -> value, of the minutes where it is not null."""
+    found = {t: value(minute) for t, minute in minutes.items()}
+    return {t: number for t, number in found.items() if number is not None}
+
+
+def needed(n: int) -> int:
+    """How many minutes of n have to be present: ceil(0.7 n)."""
+    return -(-7 * n // 10)
+
+
+def window(values: Mapping[int, float], t: int, n: int) -> list[float]:
+    """What is present of the n minutes t-n+1 .. t, oldest first."""
+    return [values[u] for u in range(t - n + 1, t + 1) if u in values]
+
+
+def full_enough(values: Mapping[int, float], t: int, n: int) -> list[float] | None:
+    """`window`, or None where more than 30 % of it are missing."""
+    present = window(values, t, n)
+    return present if len(present) >= needed(n) else None
+
+
+def whole(values: Mapping[int, float], t: int, n: int) -> list[float] | None:
+    """`window`, or None where any of it is missing."""
+    present = window(values, t, n)
+    return present if len(present) == n else None
+
+
+def total(values: Sequence[float]) -> float:
+    """Sum from the first to the last, each step rounded. (From Python 3.12 on, sum() corrects its rounding.)"""
+    result = 0.0
+    for value in values:
+        result += value
+    return result
+
+
+def mean(values: Sequence[float]) -> float:
+    return total(values) / len(values)
+
+
+def slope(xs: Sequence[float], ys: Sequence[float]) -> Number:
+    """Least-squares slope of y on x, with intercept; None where all x are equal. Means first, then the products."""
+    if min(xs) == max(xs):
+        return None
+    x_mean, y_mean = mean(xs), mean(ys)
+    products = [(x - x_mean) * (y - y_mean) for x, y in zip(xs, ys, strict=True)]
+    squares = [(x - x_mean) ** 2 for x in xs]
+    return total(products) / total(squares)
+
+
+def day_of(t: int) -> int:
+    """UTC day that the minute opens in, days since 1970-01-01."""
+    return t // MINUTES_PER_DAY
+
+
+def week_of(t: int) -> int:
+    """ISO week (it begins on Monday) that the minute opens in; 1970-01-01 was a Thursday."""
+    return (day_of(t) + 3) // 7
+
+
+# --- when two numbers agree ------------------------------------------------------------------------------------------
+
+RELATIVE = 1e-12
+# Absolute bounds where a column is a small difference of larger numbers, so that relative error says nothing near zero.
+# Each is a few roundings (2.2e-16) of the numbers subtracted, for prices below 1e5 and volumes below 1e9.
+_FEW_OF_ONE = 2e-15  # ratio - 1 and the like: a few roundings of 1
+_LOGS = 1e-14  # ln m - ln m': 4 roundings of ln(1e5) = 11.5, by two libraries
+FLOORS: dict[str, float] = {}
+
+
+def agree(found: Number, expected: Number, column: str) -> bool:
+    """Both null, or within 1e-12 relative, or within the column's absolute bound in FLOORS."""
+    if found is None or expected is None:
+        return found is None and expected is None
+    return abs(found - expected) <= max(RELATIVE * abs(expected), FLOORS.get(column, 0.0))
