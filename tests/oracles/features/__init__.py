@@ -143,11 +143,28 @@ def week_of(t: int) -> int:
 # --- when two numbers agree ------------------------------------------------------------------------------------------
 
 RELATIVE = 1e-12
-# Absolute bounds where a column is a small difference of larger numbers, so that relative error says nothing near zero.
-# Each is a few roundings (2.2e-16) of the numbers subtracted, for prices below 1e5 and volumes below 1e9.
-_FEW_OF_ONE = 2e-15  # ratio - 1 and the like: a few roundings of 1
-_LOGS = 1e-14  # ln m - ln m': 4 roundings of ln(1e5) = 11.5, by two libraries
-FLOORS: dict[str, float] = {}
+# Absolute bounds of columns that are a small difference of larger numbers: near zero their relative error says nothing.
+# Each bound is a few roundings (2.2e-16) of the numbers that are subtracted; prices of the days here are below 5,000.
+_OF_ONE = 1e-15  # a ratio less 1
+_OF_10_000 = 1e-11  # the same in bp
+_OF_PRICE = 1e-11  # averages of prices, subtracted
+_OF_VOLUME = 1e-8  # sums of signed volumes of up to 1e7; the least trade of these days is worth 1e-5
+FLOORS: dict[str, float] = {
+    **dict.fromkeys(("ret_s_30", "ret_m_1", "ret_m_5", "ret_m_15", "ret_abs_m_1", "microprice_drift_s_30"), _OF_ONE),
+    **dict.fromkeys(("atr_proxy_m_1", "imbalance_top1", "imbalance_top5", "oi_roc_m_5", "event_amount"), _OF_ONE),
+    # ln m - ln m' by two libraries: each may be off by an ulp of ln 5,000, 0.9e-15; n of them under one root.
+    **dict.fromkeys(("rv_m_1", "rv_m_15", "rv_h_1"), 2e-14),
+    # Products of two such differences: the error of one times the sum of the others, below 1 on these days.
+    **dict.fromkeys(("bpv_m_15", "jump_m_15"), 1e-14),
+    **dict.fromkeys(("cvd_level", "cvd_slope_m_5"), _OF_VOLUME),
+    **dict.fromkeys(("vwap_dev_bp", "basis_bp", "basis_bp_m_5"), _OF_10_000),
+    "oi_delta_m_5": 1e-9,  # of 1e6, in steps of 1e-3
+    **dict.fromkeys(("roc_10", "roc_20"), 100 * _OF_ONE),
+    "hma_100_slope": 1e-13,  # sums of 100 weighted prices, subtracted and divided by the price
+    **dict.fromkeys(("macd_line", "macd_signal", "macd_histogram"), _OF_PRICE),
+    "bb_width_20": 1e-14,
+    "bb_position_20": 1e-9,  # of price, divided by a width of a tick
+}
 
 
 def agree(found: Number, expected: Number, column: str) -> bool:
