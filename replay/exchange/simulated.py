@@ -11,7 +11,7 @@ from replay.exchange.source import Book, Diff, Forced, Mark, Quote, Sent
 from replay.exchange.truth import Aggregate, Trade
 from replay.simulate import Market, Sending, sendings
 from replay.simulate import layout as at
-from replay.simulate.frames import Hyperliquid, fixed
+from replay.simulate.frames import Hyperliquid, Memo, fixed
 from replay.simulate.market import Listing, listings
 
 WARM_UP_NS = 4 * NS_PER_S  # until every book was told once
@@ -120,8 +120,7 @@ class _Symbol:
         self.origin_ms, self.spot = market.start_ns // NS_PER_MS, spot
         decimals, quantity = listing.instrument.price_decimals, listing.instrument.quantity_decimals
         self.quantity_decimals = quantity
-        self.price_texts: dict[int, bytes] = {}
-        self.size_texts: dict[int, bytes] = {}
+        self.prices, self.sizes = Memo(self._price), Memo(self._size)
         self.units, self.decimals = listing.tick_units, decimals
         self.aggregate = FIRST_AGGREGATE
         self.fills: list[Trade] = []
@@ -130,21 +129,13 @@ class _Symbol:
         self.depth: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.depth_before = self.depth_since_ms = 0
 
-    def price(self, ticks: int) -> bytes:
-        text = self.price_texts.get(ticks)
-        if text is None:
-            text = fixed(ticks * self.units, self.decimals)
-            text = self.price_texts[ticks] = binance_print.padded(text, SPOT_DECIMALS) if self.spot else text
-        return text
+    def _price(self, ticks: int) -> bytes:
+        text = fixed(ticks * self.units, self.decimals)
+        return binance_print.padded(text, SPOT_DECIMALS) if self.spot else text
 
-    def size(self, lots: int) -> bytes:
-        text = self.size_texts.get(lots)
-        if text is None:
-            if len(self.size_texts) > 100_000:
-                self.size_texts.clear()
-            text = fixed(lots, self.quantity_decimals)
-            text = self.size_texts[lots] = binance_print.padded(text, SPOT_DECIMALS) if self.spot else text
-        return text
+    def _size(self, lots: int) -> bytes:
+        text = fixed(lots, self.quantity_decimals)
+        return binance_print.padded(text, SPOT_DECIMALS) if self.spot else text
 
     def tell(self, sending: Sending, symbol: int, out: list[Sent]) -> None:
         row, send_ns = sending.row, sending.send_ns
@@ -152,10 +143,10 @@ class _Symbol:
         if kind == at.QUOTE:
             quote = Quote(
                 row[at.Q_UPDATE],
-                self.price(row[at.Q_BID]),
-                self.size(row[at.Q_BID_LOTS]),
-                self.price(row[at.Q_ASK]),
-                self.size(row[at.Q_ASK_LOTS]),
+                self.prices[row[at.Q_BID]],
+                self.sizes[row[at.Q_BID_LOTS]],
+                self.prices[row[at.Q_ASK]],
+                self.sizes[row[at.Q_ASK_LOTS]],
                 ms,
             )
             out.append(Sent(send_ns, "bookTicker", symbol, quote))
@@ -187,7 +178,7 @@ class _Symbol:
         """A fill; behind the last one of its order at one price comes their sum."""
         number = row[at.NUMBER]
         trade = Trade(
-            number, self.price(row[at.PRICE]), self.size(row[at.LOTS]), row[at.SIGN] > 0, ms, row[at.ORDER], number
+            number, self.prices[row[at.PRICE]], self.sizes[row[at.LOTS]], row[at.SIGN] > 0, ms, row[at.ORDER], number
         )
         if row[at.FILLS]:
             self.left = row[at.FILLS]
@@ -247,7 +238,7 @@ class _Symbol:
         return sending.levels[begin:middle], sending.levels[middle : middle + row[at.ASKS]]
 
     def _texts(self, levels: list[list[int]] | list[tuple[int, int]]) -> list[tuple[bytes, bytes]]:
-        return [(self.price(ticks), self.size(lots)) for ticks, lots in levels]
+        return [(self.prices[ticks], self.sizes[lots]) for ticks, lots in levels]
 
 
 def simulated(market: Market, venue: str) -> SimulatedHyperliquid | SimulatedBinance:

@@ -34,7 +34,10 @@ def shortest(value: int, decimals: int) -> bytes:
     return text + b"0" if text.endswith(b".") else text
 
 
-class _Memo(dict[int, bytes]):
+MEMO_MOST = 2_000  # printed numbers a symbol: what repeats does so soon, and a venue may run for weeks
+
+
+class Memo(dict[int, bytes]):
     """Printed numbers by value: prices and sizes repeat."""
 
     def __init__(self, write: Callable[[int], bytes]) -> None:
@@ -42,7 +45,7 @@ class _Memo(dict[int, bytes]):
         self.write = write
 
     def __missing__(self, value: int) -> bytes:
-        if len(self) > 200_000:
+        if len(self) >= MEMO_MOST:
             self.clear()
         text = self[value] = self.write(value)
         return text
@@ -55,8 +58,8 @@ class _Printer:
         self.market, self.listed = market, listed
         self.origin_ms = market.start_ns // 1_000_000
         self.symbols = [listing.instrument.symbol.encode() for listing in listed]
-        self.prices = [_Memo(_price(listing, number)) for listing in listed]
-        self.sizes = [_Memo(_size(listing, number)) for listing in listed]
+        self.prices = [Memo(_price(listing, number)) for listing in listed]
+        self.sizes = [Memo(_size(listing, number)) for listing in listed]
 
 
 def _price(listing: Listing, number: Callable[[int, int], bytes]) -> Callable[[int], bytes]:
@@ -153,7 +156,7 @@ class Binance(_Printer):
         )
 
     @staticmethod
-    def _sides(row: Row, levels: Levels, price: _Memo, size: _Memo) -> tuple[bytes, bytes]:
+    def _sides(row: Row, levels: Levels, price: Memo, size: Memo) -> tuple[bytes, bytes]:
         begin = row[at.LEVEL_AT]
         middle = begin + row[at.BIDS]
         text = [b'["%b","%b"]' % (price[p], size[q]) for p, q in levels[begin : middle + row[at.ASKS]]]
@@ -265,7 +268,7 @@ def _opening(listing: Listing) -> int:
     return int(listing.price / listing.tick + 0.5)
 
 
-def _level(price: _Memo, size: _Memo, ticks: int, lots: int) -> bytes:
+def _level(price: Memo, size: Memo, ticks: int, lots: int) -> bytes:
     # The number of orders is not simulated; a plausible count follows from the size alone.
     return b'{"px":"%b","sz":"%b","n":%d}' % (price[ticks], size[lots], 1 + (lots * 7 + ticks) % 9)
 

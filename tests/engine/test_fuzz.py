@@ -172,3 +172,14 @@ def test_a_futures_quote_without_its_time_is_malformed() -> None:
     data = {"e": "bookTicker", "u": 5, "s": "XUSDT", "b": "99", "B": "1", "a": "101", "A": "1"}
     story.frame(10_000, {"stream": "xusdt@bookTicker", "data": data})
     assert story.run().tape.connections[1]["malformed"] == 1
+
+
+@pytest.mark.parametrize("venue", [name for name in NAMES if name != "hyperliquid"])
+def test_an_aggregate_of_another_order_type_is_in_no_candle(venue: str) -> None:
+    """Found by the fuzz, and mended: an X beside an aggTrade was not looked at."""
+    raw = next(frame for frame in pool(venue) if b"@aggTrade" in frame)
+    assert b'"X"' not in raw
+    (dialect,) = (dialect for dialect in VENUES if dialect.venue == venue)
+    for order_type, in_candles in ((b"MARKET", True), (b"ADL", False)):
+        _, (trade,) = dialect.decode(raw.replace(b'"e":', b'"X":"%s","e":' % order_type))
+        assert plain_message(trade)[-1] is in_candles

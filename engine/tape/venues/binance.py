@@ -69,11 +69,14 @@ def level_texts(value: Any) -> LevelTexts:
 
 
 def _trade(data: dict[str, Any]) -> Message:
-    in_candles = data.get("X", "MARKET") == "MARKET"
     return Trade(
         text(data, "s"), whole(data.get("t")), text(data, "p"), text(data, "q"), not truth(data, "m"),
-        time_ms(data.get("T")), 1, in_candles,
+        time_ms(data.get("T")), 1, _in_candles(data),
     )  # fmt: skip
+
+
+def _in_candles(data: dict[str, Any]) -> bool:
+    return data.get("X", "MARKET") == "MARKET"
 
 
 def _aggregate(data: dict[str, Any]) -> Message:
@@ -82,7 +85,7 @@ def _aggregate(data: dict[str, Any]) -> Message:
         raise MalformedError("aggregate of no trade")
     return Trade(
         text(data, "s"), whole(data.get("a")), text(data, "p"), text(data, "q"), not truth(data, "m"),
-        time_ms(data.get("T")), last - first + 1,
+        time_ms(data.get("T")), last - first + 1, _in_candles(data),
     )  # fmt: skip
 
 
