@@ -114,7 +114,7 @@ def _busy_hour(conveyor: Conveyor, turn: int) -> None:
     assert state is not None
     members = np.arange(len(conveyor.registry.instruments))
     for minute in range(60 * turn, 60 * turn + 60):
-        state.history.put(minute, members, state.bars.rows[members])
+        state.remember(minute, members, state.bars.rows[members])
     symbols, size = state.tape.symbols[members], state.tape.seen_ids.shape[2]
     for s, symbol in zip(members.tolist(), symbols, strict=True):
         state.tape.seen_ids[s, int(symbol["seen_generation"]), turn % 2 :: 2] = turn

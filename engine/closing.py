@@ -21,7 +21,7 @@ from engine.core.marks import add_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
 from engine.core.records import Record, RecordKind
 from engine.core.registry import Registry
-from engine.core.schema import NULL, CloseReason, Reason, Status
+from engine.core.schema import CloseReason, Reason, Status
 from engine.core.state import EngineState
 from engine.quality import stage as quality
 from engine.recovery import Recovery, Verdict, proven
@@ -109,8 +109,6 @@ class Minutes:
         bars.close(belt, sums, members, minute, closing)
         quality.close(belt, sums, members, minute, witness, self._quality_limits())
         self.universe.mark(venue, minute, members, sums.rows)
-        idle = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] == 0))
-        self.state.history.leave_out(minute, idle, "received")
         self._publish(venue, minute, members, effects)
         belt.symbols["active"][members[belt.symbols["active"][members] == 2]] = 0
         row = belt.venues[venue]
@@ -127,19 +125,19 @@ class Minutes:
 
         And for those of whom it has changed whether an id is missing: the next minute may show what this one lost.
         """
-        belt, sums = self.state.tape, self.state.bars
+        belt, sums, history = self.state.tape, self.state.bars, self.state.history
         minute = int(belt.venues[venue]["open_minute"]) - 1
         mine = np.flatnonzero(belt.symbols["venue"] == venue)
         changed = bars.look_for_holes(belt, sums, mine, minute)
         if not belt.venues[venue]["dirty"] and not len(changed):
             return
         belt.venues[venue]["dirty"] = 0
-        before = self._recall(minute, mine)
-        held = sums.trade_sums["minute"][mine, minute & 3] == minute
-        touched = held & (sums.trade_sums["late_merged"][mine, minute & 3] != before["late_merged"])
+        trades = sums.trade_sums[mine, minute & 3]
+        touched = trades["minute"] == minute
+        touched &= trades["late_merged"] != history.column("late_merged", minute)[mine]
         touched |= np.isin(mine, changed)
-        members = mine[touched & (before["received"] != NULL)]
-        self._recall(minute, members)
+        members = mine[touched & history.has(minute, mine)]
+        history.take_home(minute, members, sums.rows)
         bars.revise(belt, sums, members, minute)
         quality.revise(belt, sums, members, minute, True)
         self._publish(venue, minute, members, effects)
@@ -192,7 +190,7 @@ class Minutes:
         effects += told
         for symbol, minute, added, taken_back in verdicts:
             members, venue = np.array([symbol]), int(self.state.tape.symbols[symbol]["venue"])
-            self._recall(minute, members)
+            self.state.history.take_home(minute, members, self.state.bars.rows)
             in_grace = self._in_grace(venue, minute)
             quality.revise(self.state.tape, self.state.bars, members, minute, in_grace, added, taken_back)
             self._publish(venue, minute, members, effects)
@@ -234,26 +232,20 @@ class Minutes:
 
     def _lower(self, symbol: int, minute: int, reasons: int, effects: list[Effect], late: int = 0) -> None:
         """A later revision of a closed minute with equal values and more reasons, if the minute is remembered."""
-        belt, members = self.state.tape, np.array([symbol])
+        belt, rows, members = self.state.tape, self.state.bars.rows, np.array([symbol])
         venue = int(belt.symbols[symbol]["venue"])
-        if (venue, minute) not in self.revisions:
+        if (venue, minute) not in self.revisions or not self.state.history.has(minute, symbol):
             return
-        before = self._recall(minute, members)[0]
         in_grace = self._in_grace(venue, minute)
-        if in_grace and before["received"] != NULL:
+        if in_grace:
             add_mark(belt.marks, symbol, minute, reasons)  # what is judged anew must not forget it
-        if before["received"] == NULL or (before["dq_status"] == Status.STALE and not late):
-            return  # it had no row, or nothing to lose
+        self.state.history.take_home(minute, members, rows)
+        if rows["dq_status"][symbol] == Status.STALE and not late:
+            return  # nothing to lose
         for name in ("received", "late_dropped"):
-            self.state.bars.rows[name][symbol] += late
+            rows[name][symbol] += late
         quality.revise(belt, self.state.bars, members, minute, in_grace, int(reasons))
         self._publish(venue, minute, members, effects)
-
-    def _recall(self, minute: int, members: np.ndarray) -> np.ndarray:
-        """Put the newest revision of a closed minute back into the rows; a copy of it."""
-        rows = self.state.history.at(minute, members)
-        self.state.bars.rows[members] = rows
-        return rows
 
     def _publish(self, venue: int, minute: int, members: np.ndarray, effects: list[Effect]) -> None:
         """Remember the rows of a minute, digest every stage, add a link to the chain."""
@@ -261,7 +253,7 @@ class Minutes:
             return
         rows = self.state.bars.rows.take(members)
         make_canonical(rows)
-        self.state.history.put(minute, members, rows)
+        self.state.remember(minute, members, rows)
         key = (venue, minute)
         revision = self.revisions.get(key, -1) + 1
         self.revisions[key] = revision

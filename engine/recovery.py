@@ -16,7 +16,7 @@ from engine.core.frame import CORE_TRADE
 from engine.core.layouts import CARRIED, CLOCK_NOW, CLOCK_SEQ, NEVER, SLOTS
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S, close_ms
 from engine.core.registry import Registry
-from engine.core.schema import NULL, Reason, Status
+from engine.core.schema import Reason, Status
 from engine.core.state import EngineState
 from engine.quality.candles import differences
 from engine.tape.carriers import Gap
@@ -138,11 +138,11 @@ class Recovery:
             candle = self.candles.get((symbol, minute))
             if candle is None or not candle.closed:
                 continue
-            row = state.history.at(minute, np.array([symbol]))[0]
             if final:
                 del self.candles[symbol, minute]
-            if row["received"] == NULL:
+            if not state.history.has(minute, symbol):
                 continue
+            row = state.history.at(minute, np.array([symbol]))[0]
             back = _taken_back(state, symbol, minute, int(row["dq_reasons"]))
             found = differences(row, candle)
             if not found and final:
@@ -167,9 +167,9 @@ class Recovery:
         if not candle.closed:
             return [], []
         del self.candles[symbol, minute]
-        row = state.history.at(minute, np.array([symbol]))[0]
-        if row["received"] == NULL:
+        if not state.history.has(minute, symbol):
             return [], []
+        row = state.history.at(minute, np.array([symbol]))[0]
         found = differences(row, candle)
         if not found:
             _prove(state, symbol, minute)
@@ -184,9 +184,10 @@ class Recovery:
         effects: list[Effect] = []
         mine = (symbols["venue"] == venue) & (symbols["active"] == 1) & (symbols["has_candle"] == 1)
         came = bars.candle_minutes[:, due & (SLOTS - 1)] == due
+        traded = state.history.has(due) & (state.history.column("trade_count", due) > 0)
         symbols["candles_absent"][mine & came] = 0
         for symbol in np.flatnonzero(mine & ~came).tolist():
-            if due <= symbols[symbol]["edge_minute"] or not state.history.window("trade_count", due, 1)[0, symbol] > 0:
+            if due <= symbols[symbol]["edge_minute"] or not traded[symbol]:
                 continue  # a quiet minute may have none
             symbols[symbol]["candles_absent"] += 1
             if symbols[symbol]["candles_absent"] == 1:
@@ -219,10 +220,8 @@ class Recovery:
     def doubted(self, state: EngineState, venue: int) -> list[int]:
         """Symbols whose minute in grace an equal candle would raise."""
         symbols, minute = state.tape.symbols, int(state.tape.venues[venue]["open_minute"]) - 1
-        reasons = state.history.window("dq_reasons", minute, 1)[
-            0
-        ]  # lies close together, where `symbols` is spread wide
-        had_row = state.history.window("received", minute, 1)[0] != NULL
+        reasons = state.history.column("dq_reasons", minute)
+        had_row = state.history.has(minute)
         found = np.flatnonzero(had_row & (reasons & (LOST | EDGE) != 0)).tolist()
         mine = [s for s in found if symbols[s]["venue"] == venue and symbols[s]["active"] == 1]
         return [s for s in mine if _taken_back(state, s, minute, int(reasons[s]))]

@@ -38,7 +38,8 @@ EMPTY = {
     "quote_ticks",
     "context_ticks",
 }  # hold nothing between batches
-CHANGED = {"history", "tape.seen_ids"}  # most of it is as it was at the last snapshot
+CHANGED = {"history", "held", "tape.seen_ids"}  # most of it is as it was at the last snapshot
+MADE_OF = {"windows"}  # columns of the history, put again with it
 LEVELS_USUAL = 1_024  # a side of a book, for the memory that is touched in advance
 WINDOWS = {"book_quantity", "book_bits", "spill_key", "spill_quantity"}
 LAYOUT_DIGEST = hashlib.sha256(orjson.dumps(LAYOUTS)).hexdigest()
@@ -70,7 +71,8 @@ class Room:
         self.state, self.symbols = state, len(conveyor.registry.instruments)
         whole = _parts(state, self.symbols, whole=True)
         self.parts = {name: _touched(part.shape, part.dtype) for name, part in whole.items()}
-        self.history = _touched((history.minutes, len(history.index), self.symbols), np.dtype(np.int64))
+        self.history = _touched((history.minutes, self.symbols, len(history.index)), np.dtype(np.int64))
+        self.held = _touched((history.minutes, self.symbols), np.dtype(np.int64))
         self.puts = np.zeros_like(history.puts)
         self.seen = _touched((self.symbols, *seen.shape[1:]), seen.dtype)
         self.arrivals = np.zeros(self.symbols, np.int64)
@@ -87,12 +89,14 @@ class Room:
         return copies
 
     def copy_history(self) -> dict[str, np.ndarray]:
-        """One array (columns, symbols) for each minute of the ring that was ever put."""
+        """For each position of the ring that was ever put: whose minutes stand there, (symbols,), and their rows."""
         history = self.state.history
         for position in np.flatnonzero(history.puts != self.puts).tolist():
-            np.copyto(self.history[position], history.words[:, position, : self.symbols])
+            np.copyto(self.history[position], history.words[position, : self.symbols])
+            np.copyto(self.held[position], history.held[position, : self.symbols])
         self.puts[:] = history.puts
-        return {f"history.{position}": self.history[position] for position in np.flatnonzero(history.puts).tolist()}
+        put = np.flatnonzero(history.puts).tolist()
+        return {f"held.{p}": self.held[p] for p in put} | {f"history.{p}": self.history[p] for p in put}
 
     def copy_seen(self) -> dict[str, np.ndarray]:
         """Seen ids: all of a symbol, or only the half that is being filled, or nothing if it had no trade."""
@@ -169,7 +173,7 @@ def _parts(state: EngineState, symbols: int, whole: bool = False) -> dict[str, n
     }
     parts = {}
     for name, array in state.arrays().items():
-        if name in CHANGED or name.partition(".")[2] in STATIC | EMPTY | WINDOWS:
+        if name in CHANGED | MADE_OF or name.partition(".")[2] in STATIC | EMPTY | WINDOWS:
             continue
         if name in PER_SYMBOL:
             parts[name] = array[:symbols]
@@ -204,13 +208,12 @@ def restore(snapshot: Snapshot) -> Conveyor:
     minutes.recovery.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
     minutes.recovery.asked = {(s, m): what for s, m, what in header["asked"]}
     minutes.revisions = {(v, m): r for v, m, r in header["revisions"]}
-    tape, history = conveyor.state.tape, conveyor.state.history
-    arrays = conveyor.state.arrays()
+    tape, arrays = conveyor.state.tape, conveyor.state.arrays()
     for name, kept in snapshot.arrays.items():
         kind, _, place = name.partition(".")
         if kind == "history":
-            history.put_back(int(place), kept)
-        elif kind != "book":
+            conveyor.state.put_back(int(place), snapshot.arrays[f"held.{place}"], kept)
+        elif kind not in ("book", "held"):
             arrays[name][tuple(slice(size) for size in kept.shape)] = kept
     for s in np.flatnonzero(tape.symbols["book_is_diff"] == 1).tolist():
         book = tape.books[s]

@@ -38,7 +38,7 @@ from engine.core.layouts import (
     UNIVERSE,
     VENUE,
 )
-from engine.core.rings import ColumnRing
+from engine.core.rings import ColumnRing, RowRing
 from engine.core.schema import NULL, ROW
 
 
@@ -103,6 +103,9 @@ class Choice(NamedTuple):
     venues: np.ndarray  # UNIVERSE (venues,)
     loaded: np.ndarray  # LOADED (1,)
 
+
+# Columns of a row whose windows are read at once for all symbols: what the universe ranks by.
+WINDOW_COLUMNS = ("quote_volume_hi", "quote_volume_lo", "oi_close", "mid_close")
 
 # Arrays whose first axis is the symbol; only the part of the symbols in use is worth copying into a snapshot.
 PER_SYMBOL = {
@@ -175,7 +178,8 @@ class EngineState:
             loaded=zeros(1, LOADED),
         )
         self.room = zeros(symbols * ROW.itemsize // 8, np.int64)  # holds nothing between two closes
-        self.history = ColumnRing(ROW, symbols, limits.history_minutes)
+        self.history = RowRing(ROW, symbols, limits.history_minutes)
+        self.windows = ColumnRing(ROW, WINDOW_COLUMNS, symbols, limits.history_minutes)
         self._set_blank()
 
     def _set_blank(self) -> None:
@@ -207,9 +211,19 @@ class EngineState:
             universe.candidates[name] = np.nan
         bars.previous_mid[:] = bars.previous_id[:] = bars.candle_minutes[:] = -1
 
+    def remember(self, minute: int, symbols: np.ndarray, rows: np.ndarray) -> None:
+        """Keep the rows of a closed minute, one per symbol index."""
+        self.history.put(minute, symbols, rows)
+        self.windows.put(minute, symbols, rows)
+
+    def put_back(self, position: int, held: np.ndarray, words: np.ndarray) -> None:
+        """Fill a position of both rings as a state snapshot has it: RowRing.put_back."""
+        self.history.put_back(position, held, words)
+        self.windows.put(position, np.arange(len(words)), words.view(ROW).reshape(len(words)))
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for the table at start, for snapshots and for the proof that nothing grows."""
         named = {f"tape.{name}": array for name, array in self.tape._asdict().items()}
         named |= {f"bars.{name}": array for name, array in self.bars._asdict().items()}
         named |= {f"universe.{name}": array for name, array in self.universe._asdict().items()}
-        return named | {"history": self.history.words}
+        return named | {"history": self.history.words, "held": self.history.held, "windows": self.windows.words}

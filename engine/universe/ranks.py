@@ -64,7 +64,7 @@ def look_back(
 ):  # fmt: skip
     """Sum quote volume, and open interest times mid, over each symbol's rows in the lookback.
 
-    hi, lo, interest, mid: places of the columns in the history, words and reals the two readings of its memory.
+    hi, lo, interest, mid: places of the columns in the windows, words and reals the two readings of its memory.
     """
     minutes = words.shape[1] // 2
     end = minute % minutes + minutes
@@ -175,15 +175,15 @@ def judge(
     return every
 
 
-def refresh(choice: Choice, symbols: np.ndarray, history: ColumnRing, order: np.ndarray, venue: int, minute: int,
+def refresh(choice: Choice, symbols: np.ndarray, windows: ColumnRing, order: np.ndarray, venue: int, minute: int,
             settings: Universe) -> None:  # fmt: skip
     """Figures and ranks of a venue's candidates as they stand after `minute`. symbols: SYMBOL (symbols in use,)."""
-    volume_minutes = min(settings.volume_lookback_minutes, history.minutes)
-    interest_minutes = min(settings.interest_lookback_minutes, history.minutes)
-    at = history.index
+    volume_minutes = min(settings.volume_lookback_minutes, windows.minutes)
+    interest_minutes = min(settings.interest_lookback_minutes, windows.minutes)
+    at = windows.index
     look_back(
         minute, volume_minutes, interest_minutes, at["quote_volume_hi"], at["quote_volume_lo"], at["oi_close"],
-        at["mid_close"], symbols, venue, history.words, history.words.view(np.float64), choice.carried,
+        at["mid_close"], symbols, venue, windows.words, windows.words.view(np.float64), choice.carried,
     )  # fmt: skip
     measure(order, minute, volume_minutes, POWERS, symbols, choice.carried, choice.candidates)
     rank(order, choice.candidates, settings.volume_weight_pct)

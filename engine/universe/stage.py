@@ -369,7 +369,7 @@ class Universe:
     def _refresh(self, venue: int, minute: int) -> None:
         symbols = self.symbols[: len(self.registry.instruments)]
         order = self.names.of(venue)
-        refresh(self.choice, symbols, self.state.history, order, venue, minute, self.settings)
+        refresh(self.choice, symbols, self.state.windows, order, venue, minute, self.settings)
 
     # ---- across a restart ----
 
