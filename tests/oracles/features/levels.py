@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from tests.oracles.features import (
     usable,
     week_of,
 )
-from tests.oracles.features.trend import Ranges, atr, channel, ranges_of
+from tests.oracles.features.trend import Extremes, Ranges, atr, channel, ranges_of
 
 EVENTS = (
     "event_level", "zone_strength", "is_bounce", "is_reclaim", "is_failed", "is_held", "is_breakout", "is_breakbelow",
@@ -56,14 +57,16 @@ def levels(minutes: Sequence[Minute]) -> list[Columns]:
     swings = find_swings(ranges)
     volumes = series(rows, lambda minute: minute.quote_volume)
     atr_14 = atr(rows, 14)
+    of_days = extremes_by(ranges, day_of, DAY_MINUTES_MIN)
+    of_weeks = extremes_by(ranges, week_of, WEEK_MINUTES_MIN)
     return [
         {
             **newest_swing(swings.highs, t, "swing_high"),
             **newest_swing(swings.lows, t, "swing_low"),
             **nearest_levels(known_levels(swings, atr_14, t), rows[t].close),
             **events(rows, ranges, swings, atr_14, t),
-            **prior_extremes(ranges, t, day_of, DAY_MINUTES_MIN, "prior_day"),
-            **prior_extremes(ranges, t, week_of, WEEK_MINUTES_MIN, "prior_week"),
+            **prior(of_days, day_of(t), "prior_day"),
+            **prior(of_weeks, week_of(t), "prior_week"),
             **candles(rows, t),
             "is_volume_confirmed": is_volume_confirmed(volumes, t),
         }
@@ -99,7 +102,7 @@ def peaks(values: Mapping[int, float]) -> dict[int, float]:
 
 def known(swings: Mapping[int, float], t: int, minutes: int) -> dict[int, float]:
     """Swings of the newest `minutes` minutes that t can know of."""
-    return {u: price for u, price in swings.items() if t - minutes < u <= t - AFTER}
+    return {u: swings[u] for u in range(t - minutes + 1, t - AFTER + 1) if u in swings}
 
 
 def newest_swing(swings: Mapping[int, float], t: int, name: str) -> Columns:
@@ -192,12 +195,20 @@ def amount(is_up: bool, is_down: bool, high: float, low: float, close: float, mi
 # --- prior extremes --------------------------------------------------------------------------------------------------
 
 
-def prior_extremes(ranges: Ranges, t: int, period_of: Callable[[int], int], minutes_min: int, name: str) -> Columns:
-    """Extremes over the UTC day, or the ISO week, before that of t."""
-    highs, lows = ([value for u, value in side.items() if period_of(u) == period_of(t) - 1] for side in ranges)
-    if len(highs) < minutes_min:
-        return {f"{name}_high": None, f"{name}_low": None}
-    return {f"{name}_high": max(highs), f"{name}_low": min(lows)}
+def extremes_by(ranges: Ranges, period_of: Callable[[int], int], minutes_min: int) -> dict[int, Extremes]:
+    """Extremes of each UTC day, or ISO week, of which enough minutes are there."""
+    highs: dict[int, list[float]] = defaultdict(list)
+    lows: dict[int, list[float]] = defaultdict(list)
+    for held, side in zip((highs, lows), ranges, strict=True):
+        for u, price in side.items():
+            held[period_of(u)].append(price)
+    return {period: (max(highs[period]), min(lows[period])) for period in highs if len(highs[period]) >= minutes_min}
+
+
+def prior(extremes: Mapping[int, Extremes], period: int, name: str) -> Columns:
+    """Those of the day, or the week, before."""
+    high, low = extremes.get(period - 1, (None, None))
+    return {f"{name}_high": high, f"{name}_low": low}
 
 
 # --- candles ---------------------------------------------------------------------------------------------------------
