@@ -24,8 +24,9 @@ HOUR_SHRINK = 30
 
 @dataclass
 class Baseline:
-    """What the ok minutes so far have taught."""
+    """What the ok minutes (of a roll-up: bars) so far have taught."""
 
+    half_life: int = HALF_LIFE_MINUTES
     seed: list[float] = field(default_factory=list)
     count: int = 0
     mean: float = 0.0
@@ -53,7 +54,7 @@ class Baseline:
             self.mean = median(self.seed)
             self.scale = SEED_SCALE * median(abs(one - self.mean) for one in self.seed)
         else:
-            a = max(1 - 2 ** (-1 / HALF_LIFE_MINUTES), 1 / self.count)  # count = values before + 1
+            a = max(1 - 2 ** (-1 / self.half_life), 1 / self.count)  # count = values before + 1
             away = value - self.mean
             bound = CLIP_SCALES * self.scale
             self.mean += a * min(max(away, -bound), bound)
