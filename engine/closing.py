@@ -23,6 +23,7 @@ from engine.core.records import Record, RecordKind
 from engine.core.registry import Registry
 from engine.core.schema import CloseReason, Reason, Status
 from engine.core.state import EngineState
+from engine.features import stage as features
 from engine.quality import stage as quality
 from engine.recovery import Recovery, Verdict, proven
 from engine.tape import stage as tape
@@ -47,6 +48,8 @@ STAGES = (
     "bars",
     "quality",
     "universe",
+    "features",
+    "context",
 )  # read downwards: digests, bench rows and replay's comparison points come from it
 
 
@@ -109,6 +112,7 @@ class Minutes:
         bars.close(belt, sums, members, minute, closing)
         quality.close(belt, sums, members, minute, witness, self._quality_limits())
         self.universe.mark(venue, minute, members, sums.rows)
+        features.compute(self.state, members, minute, self.core.quality.oi_stale_ms)
         self._publish(venue, minute, members, effects)
         belt.symbols["active"][members[belt.symbols["active"][members] == 2]] = 0
         row = belt.venues[venue]
@@ -140,6 +144,7 @@ class Minutes:
         history.take_home(minute, members, sums.rows)
         bars.revise(belt, sums, members, minute)
         quality.revise(belt, sums, members, minute, True)
+        self._refeature(venue, minute, members)
         self._publish(venue, minute, members, effects)
         effects += self.recovery.ask_for_holes(self.state, self.registry, members, minute)
         self.settle(self.recovery.judge(self.state, self.registry, venue, members.tolist()), effects)
@@ -154,6 +159,7 @@ class Minutes:
         belt.venues[venue]["grace_open"] = belt.venues[venue]["candles_due"] = 0
         effects += self.recovery.count_absent(self.state, self.registry, venue, minute)
         self.recovery.forget(self.state, venue)
+        features.settle(self.state, np.flatnonzero(belt.symbols["venue"] == venue), minute - 1)
 
     def take_candle(self, symbol: int, message: Candle, record: Record, effects: list[Effect]) -> None:
         """A venue's candle: for a minute in grace or one still to come it is kept, against a final one compared."""
@@ -193,6 +199,7 @@ class Minutes:
             self.state.history.take_home(minute, members, self.state.bars.rows)
             in_grace = self._in_grace(venue, minute)
             quality.revise(self.state.tape, self.state.bars, members, minute, in_grace, added, taken_back)
+            self._refeature(venue, minute, members)
             self._publish(venue, minute, members, effects)
 
     def _in_grace(self, venue: int, minute: int) -> bool:
@@ -245,7 +252,15 @@ class Minutes:
         for name in ("received", "late_dropped"):
             rows[name][symbol] += late
         quality.revise(belt, self.state.bars, members, minute, in_grace, int(reasons))
+        self._refeature(venue, minute, members)
         self._publish(venue, minute, members, effects)
+
+    def _refeature(self, venue: int, minute: int, members: np.ndarray) -> None:
+        """A revision of some rows: in grace their columns are computed again, later only what they teach changes."""
+        if self._in_grace(venue, minute):
+            features.compute(self.state, members, minute, self.core.quality.oi_stale_ms)
+        else:
+            features.relearn(self.state, members, minute, self.core.quality.oi_stale_ms)
 
     def _publish(self, venue: int, minute: int, members: np.ndarray, effects: list[Effect]) -> None:
         """Remember the rows of a minute, digest every stage, add a link to the chain."""

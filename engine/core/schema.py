@@ -2,30 +2,21 @@
 
 A column is one line below: its name, how it is kept, unit, when it is null, and where the definition comes from. The
 array the stages write, the DuckDB column and its comment, the docs and `conveyor describe` all come from this table.
-Order is append-only; a change of it changes SCHEMA_DIGEST.
+The columns of the stages `features` and `context` are in feature_columns.py. A change of any line changes SCHEMA_DIGEST.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from enum import Enum, IntEnum, IntFlag
+from enum import IntEnum, IntFlag
 
 import numpy as np
 
+from engine.core.column import Column as Column
+from engine.core.column import Form as Form
+from engine.core.feature_columns import FEATURE_COLUMNS
+
 NULL = -(2**63)  # the null of every integer column; NaN is the null of every real one
-
-
-class Form(Enum):
-    """How a value is kept in a row, and so how it becomes a number for people."""
-
-    PRICE = "price"  # int64 mantissa at price_decimals + 1: a mid of two prices is whole there
-    BASE = "base"  # int64 mantissa at quantity_decimals, in the venue's quantity unit
-    QUOTE = "quote"  # two int64 (name_hi, name_lo) of a 128-bit mantissa at price_decimals + quantity_decimals
-    INTEGER = "integer"  # int64
-    REAL = "real"  # float64
-    STATUS = "status"  # int64 code of Status, OhlcSource, CloseReason or Tier: text outside
-    REASONS = "reasons"  # int64 bit set of Reason
 
 
 class Status(IntEnum):
@@ -119,28 +110,16 @@ PARTIAL_REASONS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of the minute row. stage: which stage writes it, and so whose digest covers it."""
-
-    name: str
-    form: Form
-    unit: str
-    stage: str
-    null: str
-    source: str
-
-
-def _bars(name: str, form: Form, unit: str, null: str, source: str) -> Column:
-    return Column(name, form, unit, "bars", null, source)
+def _bars(name: str, form: Form, unit: str, null: str, source: str, *aliases: str) -> Column:
+    return Column(name, form, unit, "bars", null, source, "bars", aliases=aliases)
 
 
 def _quality(name: str, form: Form, unit: str, null: str, source: str) -> Column:
-    return Column(name, form, unit, "quality", null, source)
+    return Column(name, form, unit, "quality", null, source, "quality")
 
 
 def _universe(name: str, form: Form, unit: str, source: str) -> Column:
-    return Column(name, form, unit, "universe", "never", source)
+    return Column(name, form, unit, "universe", "never", source, "membership")
 
 
 NO_PRICE = "no trade in the minute and no quote in force"
@@ -155,12 +134,12 @@ COLUMNS: tuple[Column, ...] = (
     _bars("low", Form.PRICE, "quote/base", NO_PRICE, "smallest trade price; else smallest mid"),
     _bars("close", Form.PRICE, "quote/base", NO_PRICE, "last trade by (event time, venue order); else last mid"),
     _bars("base_volume", Form.BASE, "venue quantity unit", "never", "sum of q"),
-    _bars("quote_volume", Form.QUOTE, "quote", "never", "sum of p*q; inverse contracts: contract_size * sum of q"),
+    _bars("quote_volume", Form.QUOTE, "quote", "never", "sum of p*q; inverse contracts: contract_size * sum of q", "v_total_m_1"),
     _bars("taker_buy_base_volume", Form.BASE, "venue quantity unit", "never", "sum of q over buyer-initiated trades"),
-    _bars("taker_buy_quote_volume", Form.QUOTE, "quote", "never", "quote_volume over buyer-initiated trades"),
-    _bars("trade_count", Form.INTEGER, "count", "never", "number of venue trades (aggTrade: last id - first id + 1)"),
+    _bars("taker_buy_quote_volume", Form.QUOTE, "quote", "never", "quote_volume over buyer-initiated trades", "v_buy_m_1"),
+    _bars("trade_count", Form.INTEGER, "count", "never", "number of venue trades (aggTrade: last id - first id + 1)", "trade_count_m_1"),
     _bars("ohlc_source", Form.STATUS, "trade|mid|none", "never", "which of trades or mids gave open, high, low, close"),
-    _bars("vwap", Form.REAL, "quote/base", NO_TRADE, "sum of p*q / sum of q"),
+    _bars("vwap", Form.REAL, "quote/base", NO_TRADE, "sum of p*q / sum of q", "vwap_m_1"),
     _bars("trade_size_mean", Form.REAL, "venue quantity unit", NO_TRADE, "base_volume / number of trade messages"),
     _bars("trade_size_std", Form.REAL, "venue quantity unit", NO_TRADE, "population standard deviation of q over trade messages"),
     _bars("trade_size_max", Form.BASE, "venue quantity unit", NO_TRADE, "largest q of one trade message"),
@@ -169,15 +148,15 @@ COLUMNS: tuple[Column, ...] = (
     _bars("mid_low", Form.PRICE, "quote/base", NO_QUOTE, "smallest mid in force"),
     _bars("mid_close", Form.PRICE, "quote/base", NO_QUOTE, "mid in force at the close"),
     _bars("mid_path_points", Form.INTEGER, "count", "never", "seconds of the 1 s previous-tick grid (1..60) that have a mid"),
-    _bars("microprice_close", Form.REAL, "quote/base", NO_QUOTE, "(A*b + B*a)/(a + b) of the quote in force at the close"),
-    _bars("spread_mean", Form.REAL, "quote/base", NO_QUOTE, "time-weighted mean of A - B"),
-    _bars("spread_bp_mean", Form.REAL, "bp", NO_QUOTE, "time-weighted mean of 1e4 (A - B)/mid"),
+    _bars("microprice_close", Form.REAL, "quote/base", NO_QUOTE, "(A*b + B*a)/(a + b) of the quote in force at the close", "microprice"),
+    _bars("spread_mean", Form.REAL, "quote/base", NO_QUOTE, "time-weighted mean of A - B", "spread_mean_m_1"),
+    _bars("spread_bp_mean", Form.REAL, "bp", NO_QUOTE, "time-weighted mean of 1e4 (A - B)/mid", "spread_bp_mean_m_1"),
     _bars("spread_max", Form.PRICE, "quote/base", NO_QUOTE, "largest A - B in force"),
     _bars("obi_top1_mean", Form.REAL, "1", NO_QUOTE, "time-weighted mean of b/(a + b) at the best prices"),
-    _bars("obi_top5_mean", Form.REAL, "1", NO_DEPTH, "time-weighted mean of b/(a + b), quantities of the best 5 levels"),
+    _bars("obi_top5_mean", Form.REAL, "1", NO_DEPTH, "time-weighted mean of b/(a + b), quantities of the best 5 levels", "obi_top5_mean_m_1"),
     _bars("obi_top20_mean", Form.REAL, "1", NO_DEPTH, "time-weighted mean of b/(a + b), quantities of the best 20 levels"),
     _bars("depth_top20_mean", Form.REAL, "venue quantity unit", NO_DEPTH, "time-weighted mean of b + a over the best 20 levels"),
-    _bars("ofi", Form.BASE, "venue quantity unit", "fewer than 2 quotes", "order-flow imbalance of Cont, Kukanov & Stoikov 2014"),
+    _bars("ofi", Form.BASE, "venue quantity unit", "fewer than 2 quotes", "order-flow imbalance of Cont, Kukanov & Stoikov 2014", "ofi_m_1"),
     _bars("quote_count", Form.INTEGER, "count", "never", "best-bid-and-offer updates"),
     _bars("book_count", Form.INTEGER, "count", "never", "depth updates applied"),
     _bars("book_age_ms", Form.INTEGER, "ms", "no book message ever", "close - newest book message of any kind"),
@@ -208,7 +187,8 @@ COLUMNS: tuple[Column, ...] = (
     _universe("is_hot", Form.INTEGER, "0|1", "carried as one of the hotlist, as the minute closed"),
     _universe("universe_rev", Form.INTEGER, "count", "revision of the venue's universe, as the minute closed"),
     _universe("tier", Form.STATUS, "top|mid|tail|none", "tenth by volume of what is carried, at the close before: first, last, between"),
-    _bars("funding_rate_hour", Form.REAL, "1/h", "as funding_rate, or no funding interval", "funding_rate / hours between two fundings"),
+    _bars("funding_rate_hour", Form.REAL, "1/h", "as funding_rate, or no funding interval", "funding_rate / hours between two fundings", "funding_h_1"),
+    *FEATURE_COLUMNS,
 )  # fmt: skip
 
 TIMEFRAME = "1m"
@@ -223,10 +203,10 @@ def _fields(column: Column) -> list[tuple[str, str]]:
 ROW = np.dtype([field for column in COLUMNS for field in _fields(column)])
 ROW_FIELDS: dict[str, tuple[str, ...]] = {  # stage -> its fields of ROW, in order
     stage: tuple(name for column in COLUMNS if column.stage == stage for name, _ in _fields(column))
-    for stage in ("bars", "quality", "universe")
+    for stage in ("bars", "quality", "universe", "features", "context")
 }
 SCHEMA_DIGEST = hashlib.sha256(
-    repr([(c.name, c.form.value, c.unit, c.stage, c.null, c.source) for c in COLUMNS]).encode()
+    repr([(c.name, c.form.value, c.unit, c.stage, c.null, c.source, c.window, c.inputs) for c in COLUMNS]).encode()
 ).hexdigest()
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.core.feature_state import Features, make_features
 from engine.core.frame import FRAME_SLOTS
 from engine.core.layouts import (
     BOOK,
@@ -113,7 +114,7 @@ PER_SYMBOL = {
     "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_now",
     "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid", "bars.previous_id",
     "bars.candle_minutes",
-    "universe.carried",
+    "universe.carried", *(f"features.{name}" for name in Features._fields),
 }  # fmt: skip
 
 
@@ -177,6 +178,7 @@ class EngineState:
             venues=zeros(limits.venues_max, UNIVERSE),
             loaded=zeros(1, LOADED),
         )
+        self.features = make_features(limits)
         self.room = zeros(symbols * ROW.itemsize // 8, np.int64)  # holds nothing between two closes
         self.history = RowRing(ROW, symbols, limits.history_minutes)
         self.windows = ColumnRing(ROW, WINDOW_COLUMNS, symbols, limits.history_minutes)
@@ -226,4 +228,5 @@ class EngineState:
         named = {f"tape.{name}": array for name, array in self.tape._asdict().items()}
         named |= {f"bars.{name}": array for name, array in self.bars._asdict().items()}
         named |= {f"universe.{name}": array for name, array in self.universe._asdict().items()}
+        named |= {f"features.{name}": array for name, array in self.features._asdict().items()}
         return named | {"history": self.history.words, "held": self.history.held, "windows": self.windows.words}

@@ -6,23 +6,13 @@ import hashlib
 
 import pyarrow as pa
 
-from engine.core.schema import SCHEMA_DIGEST
+from engine.core.schema import COLUMNS, SCHEMA_DIGEST
 from engine.io.columns import DECIMAL, DIGEST_FIELDS, FIELDS, Field
 
 TABLES = ("features_snapshot", "feature_revisions", "digests")
 
-# The product's name -> the user guide's name: one quantity has one name, the other is an alias in the view.
-ALIASES = {
-    "quote_volume": "v_total_m_1",
-    "taker_buy_quote_volume": "v_buy_m_1",
-    "trade_count": "trade_count_m_1",
-    "vwap": "vwap_m_1",
-    "microprice_close": "microprice",
-    "spread_mean": "spread_mean_m_1",
-    "spread_bp_mean": "spread_bp_mean_m_1",
-    "obi_top5_mean": "obi_top5_mean_m_1",
-    "ofi": "ofi_m_1",
-}
+# Alias -> the product's name: one quantity has one name, others are aliases in the view.
+ALIASES = {alias: column.name for column in COLUMNS for alias in column.aliases}
 
 _SQL = {
     pa.string(): "VARCHAR",
@@ -57,7 +47,7 @@ def _columns(relation: str, fields: tuple[Field, ...]) -> list[str]:
 def snapshot_view() -> str:
     """The newest revision per key. A join, not a window: a filter on the key reaches both sides of it."""
     columns = ", ".join(f'r."{field.name}"' for field in FIELDS)
-    aliases = ", ".join(f'r."{name}" AS "{alias}"' for name, alias in ALIASES.items())
+    aliases = ", ".join(f'r."{name}" AS "{alias}"' for alias, name in ALIASES.items())
     key = ", ".join(_KEY)
     return (
         f"CREATE VIEW features_snapshot AS SELECT {columns}, {aliases} FROM feature_revisions AS r "
@@ -68,7 +58,7 @@ def snapshot_view() -> str:
 def ddl() -> list[str]:
     """Statements that make an empty store, one each."""
     by_name = {field.name: field for field in FIELDS}
-    aliases = tuple(Field(alias, by_name[name].arrow, f"alias of {name}") for name, alias in ALIASES.items())
+    aliases = tuple(Field(alias, by_name[name].arrow, f"alias of {name}") for alias, name in ALIASES.items())
     return [
         *_table("feature_revisions", FIELDS),
         *_columns("feature_revisions", FIELDS),
