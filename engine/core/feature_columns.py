@@ -24,11 +24,11 @@ BASELINES: tuple[tuple[str, str, str, str], ...] = (  # name, input, what is nor
 )
 RESIDUALS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, stage, inputs, what is predicted
     ("kalman", "features", ("mid_close",), "ln m by a damped local trend; the filter's innovation"),
-    ("order_flow", "features", ("ret_m_1", "signed_flow_ratio_m_1", "ofi", "obi_top5_mean", "vpin"), "r by ridge on order flow of t"),
+    ("order_flow", "features", ("mid_close", "signed_flow_ratio_m_1", "ofi", "base_volume", "imbalance_top1", "vpin"), "r by ridge on order flow of t"),
     ("basis_carry", "features", ("basis_bp", "funding_rate_hour", "oi_roc_m_5", "rv_m_15"), "basis_bp by ridge"),
-    ("lead_lag", "features", ("ret_m_1",), "r by the lags 1 to 5 of the peer that led it"),
+    ("lead_lag", "features", ("mid_close",), "r by the lags 1 to 5 of the peer that led it"),
     ("seasonality", "features", ("quote_volume",), "ln(1 + V) by hour of day and day of week"),
-    ("cross_sectional", "context", ("ret_m_1", "quote_volume", "spread_bp_mean", "funding_rate_hour"), "r by ridge on the market and exposures"),
+    ("cross_sectional", "context", ("mid_close", "quote_volume", "spread_bp_mean", "funding_rate_hour"), "r by ridge on the market and exposures"),
     ("vol_surface", "features", (), "implied volatility: no options feed"),
 )  # fmt: skip
 
