@@ -20,6 +20,11 @@ CLIP_SCALES = 2.5
 ABSOLUTE_TO_SCALE = 1.2596
 SCALE_MIN = 1e-9
 HOUR_SHRINK = 30
+SUFFIXES = {  # of the columns z_NAME, b_mean_NAME, b_scale_NAME
+    "vol": "_m_1", "ret_abs": "_m_1", "oi_roc": "_m_5", "spread": "_m_1", "basis": "_m_5", "ret": "_m_1", "cvd": "_m_5",
+    "cvd_slope": "_m_5", "spread_p95": "_m_1",
+}  # fmt: skip
+NAMES = tuple(SUFFIXES)
 
 
 @dataclass
@@ -68,16 +73,20 @@ class Baseline:
 def normalised(
     minutes: Sequence[Minute], values: Sequence[Number], hour_factors: bool = False
 ) -> list[tuple[Number, Number, Number]]:
-    """Of each minute z, and the location and scale that z was computed with."""
+    """Of each minute z, and the location and scale before it, which are told without a value too."""
     rows: list[tuple[Number, Number, Number]] = []
     baseline = Baseline()
     for row, value in zip(minutes, values, strict=True):
+        if row.status == "stale" or not baseline.is_there():
+            told: tuple[Number, Number] = None, None
+        else:
+            told = baseline.mean, baseline.scale
         if value is None:
-            rows.append((None, None, None))
+            rows.append((None, *told))
             continue
         hour = row.minute // 60 % 24
         less = value - baseline.factor(hour) if hour_factors else value
-        rows.append((baseline.z(less), baseline.mean, baseline.scale) if baseline.is_there() else (None, None, None))
+        rows.append((baseline.z(less) if baseline.is_there() else None, *told))
         if row.status == "ok":
             if baseline.is_there():
                 baseline.teach_hour(value, hour)
@@ -135,12 +144,10 @@ def inputs(minutes: Sequence[Minute], columns: Sequence[Columns]) -> dict[str, l
     }
 
 
-NAMES = ("vol", "ret_abs", "oi_roc", "spread", "basis", "ret", "cvd", "cvd_slope", "spread_p95")
-
-
 def baselines(minutes: Sequence[Minute], columns: Sequence[Columns], hour_factors: bool = False) -> list[Columns]:
     rows: list[Columns] = [{} for _ in minutes]
     for name, values in inputs(minutes, columns).items():
+        column = name + SUFFIXES[name]
         for row, (z, mean, scale) in zip(rows, normalised(minutes, values, hour_factors), strict=True):
-            row[f"z_{name}"], row[f"b_mean_{name}"], row[f"b_scale_{name}"] = z, mean, scale
+            row[f"z_{column}"], row[f"b_mean_{column}"], row[f"b_scale_{column}"] = z, mean, scale
     return rows

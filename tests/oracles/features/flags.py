@@ -1,8 +1,8 @@
 """Warm-up, guards and cheap flags (docs/features.md, Flags and guards).
 
 `columns` is what the other oracles said of the same minutes, one dict a minute: ret_m_1, ret_m_5, ret_abs_m_1 (price),
-oi_roc_m_5, liq_count_m_5 (positioning), cvd_delta_m_1 (flow), z_vol, z_ret_abs, z_oi_roc, z_spread, b_scale_cvd
-(baselines). A flag is 1 or 0.
+oi_roc_m_5, liq_count_m_5 (positioning), cvd_delta_m_1 (flow), z_vol_m_1, z_ret_abs_m_1, z_oi_roc_m_5, z_spread_m_1,
+b_scale_cvd_m_5 (baselines). A flag is 1 or 0.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ def flags(minutes: Sequence[Minute], columns: Sequence[Columns]) -> list[Columns
     for i, (row, c) in enumerate(zip(minutes, columns, strict=True)):
         warming_up = folded["vol"][i] < SEED_VALUES or folded["ret_abs"][i] < SEED_VALUES
         hit, near = guards(volumes[i], spreads[i], median_volumes[i], median_spreads[i])
-        cvd_scale = c["b_scale_cvd"]
+        cvd_scale = c["b_scale_cvd_m_5"]
         much_bought = None if cvd_scale is None else 2 * cvd_scale
         much_sold = None if cvd_scale is None else -2 * cvd_scale
-        price_moved = at_least(c["z_ret_abs"], 2.5)
+        price_moved = at_least(c["z_ret_abs_m_1"], 2.5)
         found = {
-            "is_vol_spike_m_1": all_of(at_least(c["z_vol"], 3), at_least(row.trade_count, 5)),
+            "is_vol_spike_m_1": all_of(at_least(c["z_vol_m_1"], 3), at_least(row.trade_count, 5)),
             "is_price_spike_up_m_1": all_of(price_moved, above(c["ret_m_1"], 0)),
             "is_price_spike_down_m_1": all_of(price_moved, below(c["ret_m_1"], 0)),
-            "is_oi_spike_up_m_5": all_of(at_least(c["z_oi_roc"], 2), at_least(c["oi_roc_m_5"], 0.015)),
-            "is_oi_spike_down_m_5": all_of(at_most(c["z_oi_roc"], -2), at_most(c["oi_roc_m_5"], -0.015)),
-            "is_spread_stress_m_1": at_least(c["z_spread"], 2),
+            "is_oi_spike_up_m_5": all_of(at_least(c["z_oi_roc_m_5"], 2), at_least(c["oi_roc_m_5"], 0.015)),
+            "is_oi_spike_down_m_5": all_of(at_most(c["z_oi_roc_m_5"], -2), at_most(c["oi_roc_m_5"], -0.015)),
+            "is_spread_stress_m_1": at_least(c["z_spread_m_1"], 2),
             "is_liq_cluster_m_5": at_least(c["liq_count_m_5"], 3),
             "is_divergence_bearish_m_5": all_of(at_least(c["ret_m_5"], 0.003), at_most(cvd[i], much_sold)),
             "is_divergence_bullish_m_5": all_of(at_most(c["ret_m_5"], -0.003), at_least(cvd[i], much_bought)),
@@ -92,5 +92,5 @@ def flags(minutes: Sequence[Minute], columns: Sequence[Columns]) -> list[Columns
         if row.status != "ok" or warming_up:
             told = dict.fromkeys(told)
         rows.append({name: None if one is None else float(one) for name, one in told.items()})
-        rows[-1]["is_warming_up"] = float(warming_up)
+        rows[-1]["is_warming_up"] = None if row.status == "stale" else float(warming_up)
     return rows

@@ -219,10 +219,10 @@ def baselines(bars: Sequence[Bar], half_life: int) -> list[Columns]:
         baseline = Baseline(half_life)
         for bar, row in zip(bars, rows, strict=True):
             value = take[name](bar)
-            told = value is not None and baseline.is_there()
-            row[f"z_{name}"] = baseline.z(value) if value is not None and told else None
-            row[f"b_mean_{name}"] = baseline.mean if told else None
-            row[f"b_scale_{name}"] = baseline.scale if told else None
+            warm = baseline.is_there()
+            row[f"z_{name}"] = baseline.z(value) if warm and value is not None else None
+            row[f"b_mean_{name}"] = baseline.mean if warm else None
+            row[f"b_scale_{name}"] = baseline.scale if warm else None
             if value is not None and bar["dq_status"] == "ok":
                 baseline.fold(value)
     return rows

@@ -138,7 +138,7 @@ def test_no_value_no_lesson():
     values = seeded([])
     values[100:100] = [None] * 7
     rows = normalised(lattice(210), [*values, None, 10.0, 11.0])
-    assert rows[207] == (None, None, None)
+    assert rows[207] == (None, 10.0, SEED_SCALE)
     assert rows[208] == (0.0, 10.0, SEED_SCALE)
 
 
@@ -225,9 +225,9 @@ def test_every_baseline_has_its_three_columns():
         row.quote_volume, row.spread_bp_mean, row.mid_close = 100.0, 2.0, 50.0
     rows = baselines(minutes, columns(minutes, ret_m_1=[0.5] * 201))
     assert len(rows[-1]) == 27
-    assert (rows[-1]["z_ret"], rows[-1]["b_mean_ret"], rows[-1]["b_scale_ret"]) == (0.0, 0.5, 0.0)
-    assert rows[-1]["b_mean_vol"] == math.log(101)
-    assert rows[-2]["z_vol"] is None
-    assert rows[-1]["z_oi_roc"] is None
+    assert (rows[-1]["z_ret_m_1"], rows[-1]["b_mean_ret_m_1"], rows[-1]["b_scale_ret_m_1"]) == (0.0, 0.5, 0.0)
+    assert rows[-1]["b_mean_vol_m_1"] == math.log(101)
+    assert rows[-2]["z_vol_m_1"] is None
+    assert rows[-1]["z_oi_roc_m_5"] is None
     assert median([1.0, 2.0]) == 1.5
     assert SEED_VALUES == 200

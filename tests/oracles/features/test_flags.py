@@ -13,7 +13,7 @@ FIRST = 29_000_160
 WARM = 201  # minutes until vol and ret_abs have both 200 values
 QUIET: Columns = {
     "ret_m_1": 0.0, "ret_m_5": 0.0, "ret_abs_m_1": 0.0, "oi_roc_m_5": 0.0, "liq_count_m_5": 0.0, "cvd_delta_m_1": 0.0,
-    "z_vol": 0.0, "z_ret_abs": 0.0, "z_oi_roc": 0.0, "z_spread": 0.0, "b_scale_cvd": 10.0,
+    "z_vol_m_1": 0.0, "z_ret_abs_m_1": 0.0, "z_oi_roc_m_5": 0.0, "z_spread_m_1": 0.0, "b_scale_cvd_m_5": 10.0,
     "cvd_slope_m_5": 0.0, "basis_bp_m_5": 0.0, "spread_p95_m_1": 0.1,
 }  # fmt: skip
 SPIKES = (
@@ -60,11 +60,11 @@ def test_warm_up_ends_with_the_two_hundredth_value_of_both():
     assert rows[201]["is_vol_spike_m_1"] == 0.0
 
 
-def test_warm_up_is_never_null_and_the_rest_only_told_of_ok_minutes():
+def test_warm_up_is_told_of_usable_minutes_and_the_rest_of_ok_ones():
     minutes, columns = session()
     minutes[-1].status, minutes[3].status = "partial", "stale"
     rows = flags(minutes, columns)
-    assert rows[3]["is_warming_up"] == 1.0
+    assert set(rows[3].values()) == {None}
     assert rows[-1]["is_warming_up"] == 0.0
     assert [name for name in rows[-1] if rows[-1][name] is not None] == ["is_warming_up"]
 
@@ -75,6 +75,10 @@ def test_nothing_happens_in_a_quiet_minute():
     assert len(row) == 12
 
 
+def interest(z_oi_roc_m_5: float, oi_roc_m_5: float) -> dict[str, float]:
+    return {"z_oi_roc_m_5": z_oi_roc_m_5, "oi_roc_m_5": oi_roc_m_5}
+
+
 def five(ret_m_5: float, cvd_delta_m_1: float) -> dict[str, float]:
     return {"ret_m_5": ret_m_5, "cvd_delta_m_1": cvd_delta_m_1}
 
@@ -82,16 +86,16 @@ def five(ret_m_5: float, cvd_delta_m_1: float) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("name", "on", "off"),
     [
-        ("is_vol_spike_m_1", {"z_vol": 3.0, "trade_count": 5}, {"z_vol": 3.0, "trade_count": 4}),
-        ("is_vol_spike_m_1", {"z_vol": 3.0}, {"z_vol": 2.999}),
-        ("is_price_spike_up_m_1", {"z_ret_abs": 2.5, "ret_m_1": 1e-9}, {"z_ret_abs": 2.5, "ret_m_1": 0.0}),
-        ("is_price_spike_up_m_1", {"z_ret_abs": 2.5, "ret_m_1": 0.1}, {"z_ret_abs": 2.499, "ret_m_1": 0.1}),
-        ("is_price_spike_down_m_1", {"z_ret_abs": 2.5, "ret_m_1": -1e-9}, {"z_ret_abs": 2.5, "ret_m_1": 0.0}),
-        ("is_oi_spike_up_m_5", {"z_oi_roc": 2.0, "oi_roc_m_5": 0.015}, {"z_oi_roc": 2.0, "oi_roc_m_5": 0.0149}),
-        ("is_oi_spike_up_m_5", {"z_oi_roc": 2.0, "oi_roc_m_5": 0.5}, {"z_oi_roc": 1.99, "oi_roc_m_5": 0.5}),
-        ("is_oi_spike_down_m_5", {"z_oi_roc": -2.0, "oi_roc_m_5": -0.015}, {"z_oi_roc": -2.0, "oi_roc_m_5": -0.014}),
-        ("is_oi_spike_down_m_5", {"z_oi_roc": -2.0, "oi_roc_m_5": -0.5}, {"z_oi_roc": -1.99, "oi_roc_m_5": -0.5}),
-        ("is_spread_stress_m_1", {"z_spread": 2.0}, {"z_spread": 1.99}),
+        ("is_vol_spike_m_1", {"z_vol_m_1": 3.0, "trade_count": 5}, {"z_vol_m_1": 3.0, "trade_count": 4}),
+        ("is_vol_spike_m_1", {"z_vol_m_1": 3.0}, {"z_vol_m_1": 2.999}),
+        ("is_price_spike_up_m_1", {"z_ret_abs_m_1": 2.5, "ret_m_1": 1e-9}, {"z_ret_abs_m_1": 2.5, "ret_m_1": 0.0}),
+        ("is_price_spike_up_m_1", {"z_ret_abs_m_1": 2.5, "ret_m_1": 0.1}, {"z_ret_abs_m_1": 2.499, "ret_m_1": 0.1}),
+        ("is_price_spike_down_m_1", {"z_ret_abs_m_1": 2.5, "ret_m_1": -1e-9}, {"z_ret_abs_m_1": 2.5, "ret_m_1": 0.0}),
+        ("is_oi_spike_up_m_5", interest(2.0, 0.015), interest(2.0, 0.0149)),
+        ("is_oi_spike_up_m_5", interest(2.0, 0.5), interest(1.99, 0.5)),
+        ("is_oi_spike_down_m_5", interest(-2.0, -0.015), interest(-2.0, -0.014)),
+        ("is_oi_spike_down_m_5", interest(-2.0, -0.5), interest(-1.99, -0.5)),
+        ("is_spread_stress_m_1", {"z_spread_m_1": 2.0}, {"z_spread_m_1": 1.99}),
         ("is_liq_cluster_m_5", {"liq_count_m_5": 3.0}, {"liq_count_m_5": 2.0}),
         ("is_divergence_bearish_m_5", five(0.003, -4.0), five(0.0029, -4.0)),
         ("is_divergence_bearish_m_5", five(0.003, -4.0), five(0.003, -3.9)),
@@ -107,10 +111,11 @@ def test_a_flag_is_raised_on_its_bound_and_not_below(name, on, off):
 @pytest.mark.parametrize(
     ("name", "missing"),
     [
-        ("is_vol_spike_m_1", "z_vol"), ("is_price_spike_up_m_1", "ret_m_1"), ("is_price_spike_down_m_1", "z_ret_abs"),
-        ("is_oi_spike_up_m_5", "oi_roc_m_5"), ("is_oi_spike_down_m_5", "z_oi_roc"),
-        ("is_spread_stress_m_1", "z_spread"), ("is_liq_cluster_m_5", "liq_count_m_5"),
-        ("is_divergence_bearish_m_5", "b_scale_cvd"), ("is_divergence_bullish_m_5", "ret_m_5"),
+        ("is_vol_spike_m_1", "z_vol_m_1"), ("is_price_spike_up_m_1", "ret_m_1"),
+        ("is_price_spike_down_m_1", "z_ret_abs_m_1"),
+        ("is_oi_spike_up_m_5", "oi_roc_m_5"), ("is_oi_spike_down_m_5", "z_oi_roc_m_5"),
+        ("is_spread_stress_m_1", "z_spread_m_1"), ("is_liq_cluster_m_5", "liq_count_m_5"),
+        ("is_divergence_bearish_m_5", "b_scale_cvd_m_5"), ("is_divergence_bullish_m_5", "ret_m_5"),
         ("is_divergence_bullish_m_5", "cvd_delta_m_1"),
     ],
 )  # fmt: skip
@@ -122,7 +127,14 @@ def test_a_missing_input_is_no_flag_at_all_also_in_an_illiquid_minute(name, miss
 
 
 def test_an_illiquid_minute_raises_nothing():
-    spike = {"z_vol": 9.0, "z_ret_abs": 9.0, "ret_m_1": 0.5, "z_oi_roc": 9.0, "oi_roc_m_5": 0.5, "z_spread": 9.0}
+    spike = {
+        "z_vol_m_1": 9.0,
+        "z_ret_abs_m_1": 9.0,
+        "ret_m_1": 0.5,
+        "z_oi_roc_m_5": 9.0,
+        "oi_roc_m_5": 0.5,
+        "z_spread_m_1": 9.0,
+    }
     assert len(raised(**spike)) == 4
     row = last(quote_volume=9_999.0, **spike)
     assert row["illiquidity_hit"] == 1.0
