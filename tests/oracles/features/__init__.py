@@ -148,7 +148,7 @@ RELATIVE = 1e-12
 _OF_ONE = 1e-15  # a ratio less 1
 _OF_10_000 = 1e-11  # the same in bp
 _OF_PRICE = 1e-11  # averages of prices, subtracted
-_OF_VOLUME = 1e-8  # sums of signed volumes of up to 1e7; the least trade of these days is worth 1e-5
+_OF_VOLUME = 1e-7  # sums of signed volumes of up to 1e8; the least trade of these days is worth 2e-3
 FLOORS: dict[str, float] = {
     **dict.fromkeys(("ret_s_30", "ret_m_1", "ret_m_5", "ret_m_15", "ret_abs_m_1", "microprice_drift_s_30"), _OF_ONE),
     **dict.fromkeys(("atr_proxy_m_1", "imbalance_top1", "imbalance_top5", "oi_roc_m_5", "event_amount"), _OF_ONE),
@@ -157,6 +157,7 @@ FLOORS: dict[str, float] = {
     # Products of two such differences: the error of one times the sum of the others, below 1 on these days.
     **dict.fromkeys(("bpv_m_15", "jump_m_15"), 1e-14),
     **dict.fromkeys(("cvd_level", "cvd_slope_m_5"), _OF_VOLUME),
+    "vpin": 1e-10,  # a minute's volume less whole buckets, up to 1e5 of them
     **dict.fromkeys(("vwap_dev_bp", "basis_bp", "basis_bp_m_5"), _OF_10_000),
     "oi_delta_m_5": 1e-9,  # of 1e6, in steps of 1e-3
     **dict.fromkeys(("roc_10", "roc_20"), 100 * _OF_ONE),

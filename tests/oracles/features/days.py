@@ -41,7 +41,7 @@ def stretches(minutes_max: int = 90) -> st.SearchStrategy[Stretch]:
         kind=st.sampled_from(("ordinary", "ordinary", *KINDS)),
         minutes=st.sampled_from([n for n in (1, 2, 3, 5, 10, 20, 40, 59, 60, 61, 62, 90, 300) if n <= minutes_max]),
         jump_ticks=st.sampled_from((0, 0, 0, 7, -7, 150, -150)),
-        volume_factor=st.sampled_from((1, 1, 1, 20)),
+        volume_factor=st.sampled_from((1, 1, 1, 20, 100)),
     )
 
 

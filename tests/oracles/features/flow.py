@@ -31,7 +31,7 @@ IMPACT_MINUTES_MIN = 10
 BUCKETS = 50
 BUCKET_IN_MEAN_MINUTES = 28.8  # a fiftieth of a day
 SIZE_FROM_MINUTES, SIZE_MINUTES_MIN = 240, 60
-FULL = 1e-9  # a bucket with less than this part of its size free is full
+FULL = Fraction(1, 10**9)  # a bucket with no more than this part of its size free is full
 
 
 def flow(minutes: Sequence[Minute]) -> list[Columns]:
@@ -115,25 +115,27 @@ def amihud(returns: Mapping[int, float], volumes: Mapping[int, float], t: int) -
 
 # --- vpin ------------------------------------------------------------------------------------------------------------
 
+Volumes = tuple[Fraction, Fraction]  # bought and sold
+
 
 def vpin(rows: Mapping[int, Minute]) -> dict[int, Number]:
-    """Usable minute -> mean imbalance of the newest 50 full buckets."""
+    """Usable minute -> mean imbalance of the newest 50 full buckets. Buckets are exact; their size is a float."""
     volumes = {t: row.quote_volume for t, row in rows.items()}
     imbalances: list[float] = []  # of the full buckets, in order
     size: Number = None
-    bucket = (0.0, 0.0)  # bought and sold in the running bucket
+    bucket = (Fraction(0), Fraction(0))  # the running one
     found: dict[int, Number] = {}
     for t in sorted(rows):
-        if _is_first_of_hour(rows, t):
+        if is_first_of_hour(rows, t):
             size = bucket_size(volumes, t) or size
         if size is not None:
-            bucket, filled = pour(bucket, size, rows[t].taker_buy_quote_volume, sell(rows[t]))
-            imbalances += filled
-        found[t] = mean(imbalances[-BUCKETS:]) if len(imbalances) >= BUCKETS else None
+            bucket, filled = pour(bucket, Fraction(size), bought_and_sold(rows[t]))
+            imbalances = [*imbalances, *filled][-BUCKETS:]
+        found[t] = mean(imbalances) if len(imbalances) == BUCKETS else None
     return found
 
 
-def _is_first_of_hour(rows: Mapping[int, Minute], t: int) -> bool:
+def is_first_of_hour(rows: Mapping[int, Minute], t: int) -> bool:
     return not any(u in rows for u in range(t - t % MINUTES_PER_HOUR, t))
 
 
@@ -142,16 +144,27 @@ def bucket_size(volumes: Mapping[int, float], t: int) -> Number:
     return BUCKET_IN_MEAN_MINUTES * mean(before) if len(before) >= SIZE_MINUTES_MIN else None
 
 
-def pour(bucket: tuple[float, float], size: float, buy: float, sell: float) -> tuple[tuple[float, float], list[float]]:
-    """Volume into buckets of `size`, buys and sells in equal proportion: the running bucket, and what full ones say."""
-    full = []
+def bought_and_sold(row: Minute) -> Volumes:
+    bought = exact(row.taker_buy_quote_volume)
+    return bought, exact(row.quote_volume) - bought
+
+
+def pour(bucket: Volumes, size: Fraction, minute: Volumes) -> tuple[Volumes, list[float]]:
+    """A minute into buckets, its buys and sells in equal proportion: the running bucket, and imbalances of full ones.
+
+    Of the full ones that hold nothing but this minute, the newest 50 are enough.
+    """
     bought, sold = bucket
-    while buy + sell > 0:
-        room = max(0.0, size - (bought + sold))
-        share = min(1.0, room / (buy + sell))
-        bought, sold = bought + share * buy, sold + share * sell
-        buy, sell = buy - share * buy, sell - share * sell
-        if size - (bought + sold) <= FULL * size:
-            full.append(abs(bought - sold) / (bought + sold))
-            bought = sold = 0.0
+    full = []
+    volume = left = minute[0] + minute[1]
+    while left > 0:
+        if bought + sold == 0:
+            left -= max(0, left // size - BUCKETS) * size
+        poured = min(left, max(Fraction(0), size - bought - sold))
+        left -= poured
+        bought += poured / volume * minute[0]
+        sold += poured / volume * minute[1]
+        if size - bought - sold <= FULL * size:
+            full.append(float(abs(bought - sold) / (bought + sold)))
+            bought = sold = Fraction(0)
     return (bought, sold), full

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from tests.oracles.features import MINUTES_PER_DAY, Minute
@@ -87,25 +89,33 @@ def test_illiquidity_is_the_mean_of_moves_by_volume():
 # --- vpin ------------------------------------------------------------------------------------------------------------
 
 
+def poured(bucket: tuple[float, float], size: float, buy: float, sell: float) -> tuple[tuple[float, ...], list[float]]:
+    held, full = pour((Fraction(bucket[0]), Fraction(bucket[1])), Fraction(size), (Fraction(buy), Fraction(sell)))
+    return tuple(float(side) for side in held), full
+
+
 def test_volume_is_poured_in_equal_proportion():
-    assert pour((0.0, 0.0), 10.0, 3.0, 1.0) == ((3.0, 1.0), [])
-    assert pour((3.0, 1.0), 10.0, 3.0, 9.0) == ((1.5, 4.5), [1 / 10])  # 4.5 and 5.5, then the other half
-    assert pour((0.0, 0.0), 10.0, 30.0, 0.0) == ((0.0, 0.0), [1.0, 1.0, 1.0])
-    assert pour((0.0, 0.0), 10.0, 0.0, 0.0) == ((0.0, 0.0), [])
+    assert poured((0, 0), 10, 3, 1) == ((3, 1), [])
+    assert poured((3, 1), 10, 3, 9) == ((1.5, 4.5), [1 / 10])  # 4.5 and 5.5, then the other half
+    assert poured((0, 0), 10, 30, 0) == ((0, 0), [1, 1, 1])
+    assert poured((0, 0), 10, 0, 0) == ((0, 0), [])
 
 
 def test_a_bucket_over_its_new_size_is_full_with_what_it_holds():
-    assert pour((9.0, 3.0), 10.0, 1.0, 1.0) == ((1.0, 1.0), [6 / 12])
-    assert pour((9.0, 3.0), 10.0, 0.0, 0.0) == ((9.0, 3.0), [])
+    assert poured((9, 3), 10, 1, 1) == ((1, 1), [6 / 12])
+    assert poured((9, 3), 10, 0, 0) == ((9, 3), [])
 
 
-def test_rounding_does_not_leave_a_bucket_almost_full():
-    bucket, full = (0.0, 0.0), []
-    for _ in range(30):  # ten tenths make a bucket, though they sum to 0.9999999999999999
-        bucket, more = pour(bucket, 1.0, 0.1, 0.0)
-        full += more
-    assert full == [1.0, 1.0, 1.0]
-    assert sum(bucket) < 1e-9
+def test_a_bucket_with_hardly_any_room_is_full():
+    assert poured((5, 2), 10, 3 - 2**-40, 0) == ((0, 0), [pytest.approx(0.6)])
+    assert poured((5, 2), 10, 3 - 2**-20, 0) == ((8 - 2**-20, 2), [])
+
+
+def test_of_a_minute_of_many_buckets_the_newest_are_told():
+    held, full = poured((5, 0), 10, 30_000_003, 10_000_001)
+    assert len(full) == 51
+    assert full[1:] == [pytest.approx(0.5)] * 50
+    assert sum(held) == pytest.approx(9)  # 5 + 40,000,004 = 4,000,000 * 10 + 9
 
 
 def test_buckets_are_sized_at_the_hour_and_told_once_there_are_fifty():
