@@ -41,6 +41,8 @@ def flow(minutes: Sequence[Minute]) -> list[Columns]:
     deltas = {t: delta(row) for t, row in rows.items()}
     volumes = {t: row.quote_volume for t, row in rows.items()}
     returns = {t: found for t in rows if (found := simple_return(mids, t, 1)) is not None}
+    illiquidity = {t: abs(returns[t]) / volumes[t] for t in returns if volumes[t] > 0}
+    anchors = {t: vwap_session(rows, t) for t in rows}
     vpins = vpin(rows)
     return [
         {
@@ -50,10 +52,10 @@ def flow(minutes: Sequence[Minute]) -> list[Columns]:
             "cvd_slope_m_5": cvd_slope(deltas, t),
             "signed_flow_ratio_m_1": deltas[t] / volumes[t] if volumes[t] else None,
             "avg_trade_quote": volumes[t] / rows[t].trade_count if rows[t].trade_count else None,
-            "vwap_session": vwap_session(rows, t),
-            "vwap_dev_bp": deviation_bp(rows[t].mid_close, vwap_session(rows, t)),
+            "vwap_session": anchors[t],
+            "vwap_dev_bp": deviation_bp(rows[t].mid_close, anchors[t]),
             "kyle_lambda_m_15": kyle_lambda(returns, deltas, t),
-            "amihud_m_15": amihud(returns, volumes, t),
+            "amihud_m_15": amihud(illiquidity, t),
             "vpin": vpins[t],
         }
         if (t := minute.minute) in rows
@@ -107,9 +109,8 @@ def kyle_lambda(returns: Mapping[int, float], deltas: Mapping[int, float], t: in
     return slope([deltas[u] for u in held], [returns[u] for u in held])
 
 
-def amihud(returns: Mapping[int, float], volumes: Mapping[int, float], t: int) -> Number:
-    ratios = {u: abs(returns[u]) / volumes[u] for u in returns if volumes[u] > 0}
-    held = window(ratios, t, 15)
+def amihud(illiquidity: Mapping[int, float], t: int) -> Number:
+    held = window(illiquidity, t, 15)
     return mean(held) if len(held) >= IMPACT_MINUTES_MIN else None
 
 
