@@ -14,8 +14,9 @@ class Form(Enum):
     QUOTE = "quote"  # two int64 (name_hi, name_lo) of a 128-bit mantissa at price_decimals + quantity_decimals
     INTEGER = "integer"  # int64
     REAL = "real"  # float64
-    STATUS = "status"  # int64 code of Status, OhlcSource, CloseReason or Tier: text outside
+    STATUS = "status"  # int64 code of an enumeration (schema.CODES, market.MARKET_CODES): text outside
     REASONS = "reasons"  # int64 bit set of Reason
+    SYMBOL = "symbol"  # int64 index of a symbol, or several of them: names outside; only in the market row
 
 
 @dataclass(frozen=True, slots=True)

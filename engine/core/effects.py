@@ -9,6 +9,17 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
+class MarketRow:
+    """The market of one venue in one minute.
+
+    row: engine.core.market.MARKET, shape (), a copy. names: of the symbols whose index stands in it.
+    """
+
+    row: np.ndarray
+    names: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
 class MinuteRows:
     """One closed minute of one venue, or one later revision of it.
 
@@ -17,6 +28,7 @@ class MinuteRows:
     minute: index of the minute; its label is minutes.close_ms(minute).
     symbols: names, in the order of `rows`; rows: engine.core.schema.ROW, a copy. revision 0 is the first close.
     digests: SHA-256 hex per stage; chain: SHA-256 hex over the previous chain value and this link.
+    market: as these rows leave it; None behind grace, when a status is lowered and the market row stays as it is.
     """
 
     link: int
@@ -29,6 +41,7 @@ class MinuteRows:
     digests: dict[str, str]
     chain: str
     revision: int = 0
+    market: MarketRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
