@@ -44,3 +44,60 @@ def ridge(
     ]
     weights = solve(gram, right)
     return None if weights is None else [float(weight) for weight in weights]
+
+
+PENALTY = 0.1
+OBSERVATIONS_MIN = 200
+
+
+class Forgetting:
+    """Ridge of docs/features.md, Residuals: sums that forget by `keep` an observation, fitted without rounding.
+
+    `width` counts the x, the 1 in front among them.
+    """
+
+    def __init__(self, width: int, keep: float) -> None:
+        self.keep = keep
+        self.count = 0
+        self.weight = 0.0
+        self.squares = [[0.0] * width for _ in range(width)]
+        self.products = [0.0] * width
+        self.weights: list[float] | None = None
+
+    def learn(self, observations: Sequence[tuple[float, Sequence[float]]], each: float = 1.0) -> None:
+        """One step: what there was fades, and each (y, x) comes in with weight `each`."""
+        size = range(len(self.products))
+        self.count += 1
+        self.weight *= self.keep
+        self.squares = [[self.keep * value for value in line] for line in self.squares]
+        self.products = [self.keep * value for value in self.products]
+        for y, x in observations:
+            self.weight += each
+            for i in size:
+                self.products[i] += each * (x[i] * y)
+                for j in size:
+                    self.squares[i][j] += each * (x[i] * x[j])
+
+    def fit(self, least: int = OBSERVATIONS_MIN) -> None:
+        """New weights, if there are enough observations; a column that was always 0 has weight 0."""
+        if self.count < least:
+            return
+        alive = [i for i, line in enumerate(self.squares) if line[i] != 0]
+        total = Fraction(self.weight)
+        matrix = [[Fraction(self.squares[i][j]) / total for j in alive] for i in alive]
+        for line, i in enumerate(alive):
+            if i != 0:
+                matrix[line][line] *= 1 + Fraction(PENALTY)
+        found = solve(matrix, [Fraction(self.products[i]) / total for i in alive])
+        assert found is not None, "with a penalty on every column but the ones there is always an answer"
+        self.weights = [0.0] * len(self.products)
+        for i, value in zip(alive, found, strict=True):
+            self.weights[i] = float(value)
+
+    def predict(self, x: Sequence[float]) -> float | None:
+        if self.weights is None:
+            return None
+        prediction = 0.0
+        for weight, value in zip(self.weights, x, strict=True):
+            prediction += weight * value
+        return prediction
