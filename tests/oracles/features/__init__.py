@@ -130,6 +130,10 @@ def slope(xs: Sequence[float], ys: Sequence[float]) -> Number:
     return total(products) / total(squares)
 
 
+def flag(truth: bool) -> float:
+    return 1.0 if truth else 0.0
+
+
 def day_of(t: int) -> int:
     """UTC day that the minute opens in, days since 1970-01-01."""
     return t // MINUTES_PER_DAY

@@ -1,4 +1,4 @@
-"""Levels: swings, the levels they cluster in, what the price did at one, prior extremes, candle shapes."""
+"""Levels: swings, the levels they cluster in, what the price did at one, prior extremes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from tests.oracles.features import (
     Minute,
     Number,
     day_of,
-    full_enough,
+    flag,
     mean,
-    series,
     usable,
     week_of,
 )
@@ -28,7 +27,7 @@ NULL: Columns = dict.fromkeys(
     (
         "swing_high", "swing_high_age", "swing_low", "swing_low_age", "level_above", "level_above_touches",
         "level_below", "level_below_touches", *EVENTS, "prior_day_high", "prior_day_low", "prior_week_high",
-        "prior_week_low", "is_doji", "is_hammer", "is_engulfing_up", "is_engulfing_down", "is_volume_confirmed",
+        "prior_week_low",
     )
 )  # fmt: skip
 
@@ -51,11 +50,10 @@ class Swings(NamedTuple):
 
 
 def levels(minutes: Sequence[Minute]) -> list[Columns]:
-    """All columns of levels, events and candles; inputs: open, high, low, close, mid_close, quote_volume."""
+    """All columns of levels and events; inputs: high, low, close, mid_close."""
     rows = usable(minutes)
     ranges = ranges_of(rows)
     swings = find_swings(ranges)
-    volumes = series(rows, lambda minute: minute.quote_volume)
     atr_14 = atr(rows, 14)
     of_days = extremes_by(ranges, day_of, DAY_MINUTES_MIN)
     of_weeks = extremes_by(ranges, week_of, WEEK_MINUTES_MIN)
@@ -67,17 +65,11 @@ def levels(minutes: Sequence[Minute]) -> list[Columns]:
             **events(rows, ranges, swings, atr_14, t),
             **prior(of_days, day_of(t), "prior_day"),
             **prior(of_weeks, week_of(t), "prior_week"),
-            **candles(rows, t),
-            "is_volume_confirmed": is_volume_confirmed(volumes, t),
         }
         if (t := minute.minute) in rows
         else NULL
         for minute in minutes
     ]
-
-
-def flag(truth: bool) -> float:
-    return 1.0 if truth else 0.0
 
 
 # --- swings and levels -----------------------------------------------------------------------------------------------
@@ -209,51 +201,3 @@ def prior(extremes: Mapping[int, Extremes], period: int, name: str) -> Columns:
     """Those of the day, or the week, before."""
     high, low = extremes.get(period - 1, (None, None))
     return {f"{name}_high": high, f"{name}_low": low}
-
-
-# --- candles ---------------------------------------------------------------------------------------------------------
-
-
-def candles(rows: Mapping[int, Minute], t: int) -> Columns:
-    row = rows[t]
-    return {
-        "is_doji": is_doji(row),
-        "is_hammer": is_hammer(row),
-        "is_engulfing_up": engulfing(rows.get(t - 1), row, 1.0),
-        "is_engulfing_down": engulfing(rows.get(t - 1), row, -1.0),
-    }
-
-
-def is_doji(row: Minute) -> Number:
-    if row.open is None or row.high is None or row.low is None or row.close is None:
-        return None
-    return flag(row.high > row.low and abs(row.close - row.open) < 0.1 * (row.high - row.low))
-
-
-def is_hammer(row: Minute) -> Number:
-    if row.open is None or row.high is None or row.low is None or row.close is None:
-        return None
-    body = abs(row.close - row.open)
-    lower_wick = min(row.open, row.close) - row.low
-    upper_wick = row.high - max(row.open, row.close)
-    return flag(body > 0 and lower_wick > 2 * body and upper_wick < body)
-
-
-def engulfing(before: Minute | None, row: Minute, sign: float) -> Number:
-    """sign 1: a falling body inside a rising one; -1: mirrored, so prices count downwards."""
-    if before is None or before.open is None or before.close is None or row.open is None or row.close is None:
-        return None
-    opened, closed = sign * row.open, sign * row.close
-    opened_before, closed_before = sign * before.open, sign * before.close
-    return flag(
-        closed_before < opened_before
-        and closed > opened
-        and opened <= closed_before
-        and closed >= opened_before
-        and abs(closed - opened) > abs(closed_before - opened_before)
-    )
-
-
-def is_volume_confirmed(volumes: Mapping[int, float], t: int) -> Number:
-    before = full_enough(volumes, t - 1, 20)
-    return None if before is None else flag(volumes[t] > 1.5 * mean(before))

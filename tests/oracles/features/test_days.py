@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.feature_columns import FEATURE_COLUMNS
 from tests.oracles.features import MINUTES_PER_DAY, NO_POINTS, Minute, Number, needed, week_of
+from tests.oracles.features.candles import candles
 from tests.oracles.features.days import KINDS, MONDAY, Stretch, day, days
 from tests.oracles.features.flow import flow
 from tests.oracles.features.levels import levels
@@ -19,7 +21,7 @@ from tests.oracles.features.positioning import positioning
 from tests.oracles.features.price import price
 from tests.oracles.features.trend import trend
 
-ORACLES = (price, flow, positioning, microstructure, trend, oscillators, levels)
+ORACLES = (price, flow, positioning, microstructure, trend, oscillators, levels, candles)
 
 
 def decimals(number: Number) -> int:
@@ -91,6 +93,12 @@ def test_a_stale_row_is_as_good_as_none(oracle):
     assert {
         value for row, minute in zip(rows, minutes, strict=True) if minute.status == "stale" for value in row.values()
     } == {None}
+
+
+def test_every_declared_column_of_these_families_has_an_oracle():
+    told = {oracle.__name__: set(oracle([Minute(0)])[0]) for oracle in ORACLES}
+    declared = {name: {column.name for column in FEATURE_COLUMNS if column.family == name} for name in told}
+    assert told == declared
 
 
 def test_seven_tenths_are_rounded_up():

@@ -51,10 +51,12 @@ def test_weights_stay_with_their_minutes_when_some_are_missing():
 
 
 def test_the_hull_average_of_a_straight_line_is_the_line():
-    """WMA_n of t lags (n - 1) / 3: 2 * 49/3 - 99/3 = -1/3 ahead, and WMA_10 takes 9/3 back."""
+    """WMA_n of t lags (n - 1) / 3: raw is ahead by 99/3 - 2 * 49/3 = 1/3, and WMA_10 takes 9/3 back."""
     rows = trend(line(*[1_000.0 + t for t in range(120)]))
+    assert rows[119]["hma_raw"] == pytest.approx(1_119 + 1 / 3, rel=1e-14)
     assert rows[119]["hma_100"] == pytest.approx(1_119 + 1 / 3 - 3, rel=1e-14)
     assert rows[119]["hma_100_slope"] == pytest.approx(1 / 1_119, rel=1e-10)
+    assert [row["hma_raw"] is None for row in rows] == [t < 69 for t in range(120)]
     # WMA_100 is there from 70 minutes on, WMA_10 from 7 of those, the slope one later
     assert [row["hma_100"] is None for row in rows] == [t < 75 for t in range(120)]
     assert [row["hma_100_slope"] is None for row in rows] == [t < 76 for t in range(120)]

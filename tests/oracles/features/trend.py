@@ -24,8 +24,8 @@ from tests.oracles.features import (
 
 NULL: Columns = dict.fromkeys(
     (
-        "roc_10", "roc_20", "ma_50", "ma_200", "hma_100", "hma_100_slope", "atr_14", "atr_21", "adx_14", "adx_21",
-        "donchian_pos_60", "breakout_z_60",
+        "roc_10", "roc_20", "ma_50", "ma_200", "hma_raw", "hma_100", "hma_100_slope", "atr_14", "atr_21", "adx_14",
+        "adx_21", "donchian_pos_60", "breakout_z_60",
     )
 )  # fmt: skip
 
@@ -38,7 +38,8 @@ def trend(minutes: Sequence[Minute]) -> list[Columns]:
     """All trend columns; inputs: high, low, close."""
     rows = usable(minutes)
     closes, ranges = closes_of(rows), ranges_of(rows)
-    hulls = hull_100(rows, closes)
+    raw = hull_raw(rows, closes)
+    hulls = {t: hull for t in rows if (hull := weighted_average(raw, t, 10)) is not None}
     by_run = {
         "atr_14": atr(rows, 14),
         "atr_21": atr(rows, 21),
@@ -51,6 +52,7 @@ def trend(minutes: Sequence[Minute]) -> list[Columns]:
             "roc_20": rate_of_change(closes, t, 20),
             "ma_50": moving_average(closes, t, 50),
             "ma_200": moving_average(closes, t, 200),
+            "hma_raw": raw.get(t),
             "hma_100": hulls.get(t),
             "hma_100_slope": hull_slope(hulls, closes, t),
             **{column: values.get(t) for column, values in by_run.items()},
@@ -91,13 +93,13 @@ def weighted_average(values: Mapping[int, float], t: int, n: int) -> Number:
     return total([weight * values[u] for u, weight in weights.items()]) / sum(weights.values())
 
 
-def hull_100(rows: Mapping[int, Minute], closes: Mapping[int, float]) -> dict[int, float]:
+def hull_raw(rows: Mapping[int, Minute], closes: Mapping[int, float]) -> dict[int, float]:
     raw = {}
     for t in rows:
         fast, slow = weighted_average(closes, t, 50), weighted_average(closes, t, 100)
         if fast is not None and slow is not None:
             raw[t] = 2 * fast - slow
-    return {t: hull for t in rows if (hull := weighted_average(raw, t, 10)) is not None}
+    return raw
 
 
 def hull_slope(hulls: Mapping[int, float], closes: Mapping[int, float], t: int) -> Number:
