@@ -202,7 +202,7 @@ class Work:
         return spent
 
     def _close(self, minute: int) -> None:
-        bars.seal(self.bars, self.members, minute)
+        bars.seal(self.tape, self.bars, self.members, minute)
         bars.close(self.tape, self.bars, self.members, minute, self.closing)
         self.closed.append(self.bars.rows["base_volume"].copy())
 

@@ -106,7 +106,7 @@ class Minutes:
         belt, sums = self.state.tape, self.state.bars
         minute = int(belt.venues[venue]["open_minute"])
         members = np.flatnonzero((belt.symbols["venue"] == venue) & (belt.symbols["active"] > 0))
-        bars.seal(sums, members, minute)
+        bars.seal(belt, sums, members, minute)
         step_ns = self.core.quality.skew_step_ms_max * NS_PER_MS
         closing, witness = witness_of(belt, venue, minute, reason, step_ns)
         bars.close(belt, sums, members, minute, closing)

@@ -73,6 +73,7 @@ def _story() -> Iterator[tuple[int, int, int, bytes]]:
     yield MS_PER_MINUTE + 800, *late[1:]
     yield MS_PER_MINUTE + 1_000, RecordKind.TICK, 0, b""
     yield MS_PER_MINUTE + 4_000, RecordKind.TICK, 0, b""
+    yield MS_PER_MINUTE + 4_001, RecordKind.CONNECTION, 1, orjson.dumps({"venue": VENUE, "state": "down", "reason": ""})
 
 
 def _records() -> Iterator[Record]:

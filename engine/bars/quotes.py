@@ -11,6 +11,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import NULL
 
 INT_MAX = 2**63 - 1
+HALF_WAY = 30  # points of the path up to the middle of the minute
 
 
 @inlined
@@ -34,12 +35,19 @@ def begin_quotes(total, minute, now):
     total.quotes = total.valid_quotes = 0
     total.mid_open = total.mid_high = total.mid_close = total.spread_max = NULL
     total.mid_low = INT_MAX
-    total.microprice = np.nan
+    total.microprice = total.microprice_s_30 = np.nan
     total.quote_ns = total.ofi = total.path_points = total.path_runs = 0
     total.spread_ns = total.spread_bp_ns = total.imbalance1_ns = 0.0
     now.path_next = 0
     if now.valid:
         extend(total, now)
+
+
+@inlined
+def microprice(now):
+    """Microprice of the quote in force, mantissa at price_decimals."""
+    weight = now.bid_quantity + now.ask_quantity
+    return (float(now.ask) * now.bid_quantity + float(now.bid) * now.ask_quantity) / weight
 
 
 @inlined
@@ -49,11 +57,13 @@ def integrate(total, path, now, until_ns):
     if start_ns + (now.path_next + 1) * NS_PER_S <= until_ns:
         behind = (until_ns - start_ns) // NS_PER_S
         run = path[total.path_runs]
-        run.end, run.mid = behind, NULL
+        run.end, run.mid, run.spread = behind, NULL, NULL
         total.path_runs += 1
         if now.valid:
-            run.mid = now.bid + now.ask
+            run.mid, run.spread = now.bid + now.ask, now.ask - now.bid
             total.path_points += behind - now.path_next
+            if now.path_next < HALF_WAY <= behind:
+                total.microprice_s_30 = microprice(now)
         now.path_next = behind
     duration = until_ns - now.at_ns
     if duration > 0 and now.valid:
@@ -72,8 +82,7 @@ def finish_minute(sums, paths, now):
     integrate(total, paths[now.minute & 3], now, (now.minute + 1) * NS_PER_MINUTE)
     if now.valid:
         total.mid_close = now.bid + now.ask
-        weight = now.bid_quantity + now.ask_quantity
-        total.microprice = (float(now.ask) * now.bid_quantity + float(now.bid) * now.ask_quantity) / weight
+        total.microprice = microprice(now)
     now.minute += 1
     begin_quotes(sums[now.minute & 3], now.minute, now)
 

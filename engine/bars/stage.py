@@ -23,14 +23,19 @@ def fold(tape: Tape, bars: Bars) -> None:
     fold_quotes(
         tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.quote_sums, bars.mid_paths, bars.quote_now
     )
-    fold_depths(tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.depth_sums, bars.depth_now)
+    fold_depths(
+        tape.clock, tape.quote_ticks, tape.symbols, tape.venues, bars.depth_sums, bars.depth_paths, bars.depth_now
+    )
     fold_contexts(tape.clock, tape.context_ticks, tape.symbols, tape.venues, bars.context_sums)
 
 
-def seal(bars: Bars, members: np.ndarray, minute: int) -> None:
+def seal(tape: Tape, bars: Bars, members: np.ndarray, minute: int) -> None:
     """Take quotes and books to the boundary; from here on they cannot change the minute."""
     close_quotes(members, minute, bars.quote_sums, bars.mid_paths, bars.quote_now)
-    close_depths(members, minute, bars.depth_sums, bars.depth_now)
+    close_depths(
+        members, minute, tape.symbols, tape.top_price, tape.top_quantity, bars.depth_sums, bars.depth_paths,
+        bars.depth_now,
+    )  # fmt: skip
 
 
 class Closing(NamedTuple):

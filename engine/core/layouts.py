@@ -129,6 +129,7 @@ BOOK = _layout("book", """
     gaps              times it fell out of step
     broken            until a snapshot mends it: 1 it fell out of step, 2 the snapshot is asked for, 3 nobody carries it
     crossed_ns        event time since which its best prices are crossed; 0: they are not
+    grid_ns           end of the second its newest tick lies in: a tick from there on carries past_*
     quote_id          update id of the newest best-bid-and-offer message
     quote[4]          its bid, bid quantity, ask, ask quantity
     compared          times book and quote were compared at the identical update id
@@ -160,6 +161,8 @@ QUOTE_TICK = _layout("quote tick", """
     ask5              quantity of the best 5 asks
     bid20             quantity of the best 20 bids
     ask20             quantity of the best 20 asks
+    ~past_depth5      worth of the best 5 levels before this tick, in quote units; only where a second ended since then
+    ~past_slope       slope of the depth before this tick, in quote units per bp; only where a minute ended since then
 """)  # fmt: skip
 
 CONTEXT_TICK = _layout("context tick", """
@@ -214,6 +217,7 @@ QUOTE_SUM = _layout("quote sums", """
     mid_low           smallest
     mid_close         the one in force at the close
     ~microprice       at the close, NaN: none
+    ~microprice_s_30  at the end of second 30, NaN: none
     ~spread_ns        sum of (ask - bid) * duration
     spread_max        largest ask - bid in force; NULL: none
     quote_ns          duration with a quote in force
@@ -227,6 +231,7 @@ QUOTE_SUM = _layout("quote sums", """
 MID_RUN = _layout("run of the mid path", """
     end               one past its last point; point p is the end of second p, and the run begins where the last ended
     mid               bid + ask in force at these points; NULL: none
+    spread            ask - bid in force; NULL: none
 """)  # fmt: skip
 
 QUOTE_NOW = _layout("quote in force", """
@@ -247,11 +252,19 @@ DEPTH_SUM = _layout("depth sums", """
     ~imbalance5_ns    sum of b/(a + b) over 5 levels * duration
     ~imbalance20_ns   sum of b/(a + b) over 20 levels * duration
     ~depth20_ns       sum of b + a over 20 levels * duration
+    ~slope            of depth on distance at the close, in quote units per bp; NaN: none
+    path_runs         runs of the path that are written
+""")  # fmt: skip
+
+DEPTH_RUN = _layout("run of the depth path", """
+    end               one past its last point, as of the mid path
+    ~depth5           worth of the best 5 levels of both sides in force at these points, in quote units; NaN: none
 """)  # fmt: skip
 
 DEPTH_NOW = _layout("depth in force", """
     minute            minute being integrated; -1 before the first book
     at_ns             integrated up to here
+    path_next         next point of the depth path, 0..60
     valid             1: the sums below are in force
     bid5              as in the tick
     ask5              as in the tick

@@ -17,6 +17,7 @@ from engine.core.layouts import (
     CONTEXT_SUM,
     CONTEXT_TICK,
     DEPTH_NOW,
+    DEPTH_RUN,
     DEPTH_SUM,
     GRID_POINTS,
     LEDGER,
@@ -83,9 +84,10 @@ class Bars(NamedTuple):
 
     trade_sums: np.ndarray  # TRADE_SUM (symbols, SLOTS)
     quote_sums: np.ndarray  # QUOTE_SUM (symbols, SLOTS)
-    mid_paths: np.ndarray  # MID_RUN (symbols, SLOTS, GRID_POINTS): the mid at the end of each second, as runs
+    mid_paths: np.ndarray  # MID_RUN (symbols, SLOTS, GRID_POINTS): mid and spread at the end of each second, as runs
     quote_now: np.ndarray  # QUOTE_NOW (symbols,)
     depth_sums: np.ndarray  # DEPTH_SUM (symbols, SLOTS)
+    depth_paths: np.ndarray  # DEPTH_RUN (symbols, SLOTS, GRID_POINTS): the depth at the end of each second, as runs
     depth_now: np.ndarray  # DEPTH_NOW (symbols,)
     context_sums: np.ndarray  # CONTEXT_SUM (symbols, SLOTS)
     context_now: np.ndarray  # CONTEXT_NOW (symbols,)
@@ -111,8 +113,8 @@ WINDOW_COLUMNS = ("quote_volume_hi", "quote_volume_lo", "oi_close", "mid_close")
 # Arrays whose first axis is the symbol; only the part of the symbols in use is worth copying into a snapshot.
 PER_SYMBOL = {
     "tape.symbols", "tape.marks", "tape.books", "tape.top_price", "tape.top_quantity", "tape.seen_ids",
-    "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_now",
-    "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid", "bars.previous_id",
+    "bars.trade_sums", "bars.quote_sums", "bars.mid_paths", "bars.quote_now", "bars.depth_sums", "bars.depth_paths",
+    "bars.depth_now", "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid", "bars.previous_id",
     "bars.candle_minutes",
     "universe.carried", *(f"features.{name}" for name in Features._fields),
 }  # fmt: skip
@@ -163,6 +165,7 @@ class EngineState:
             mid_paths=zeros((symbols, SLOTS, GRID_POINTS), MID_RUN),
             quote_now=zeros(symbols, QUOTE_NOW),
             depth_sums=zeros((symbols, SLOTS), DEPTH_SUM),
+            depth_paths=zeros((symbols, SLOTS, GRID_POINTS), DEPTH_RUN),
             depth_now=zeros(symbols, DEPTH_NOW),
             context_sums=zeros((symbols, SLOTS), CONTEXT_SUM),
             context_now=zeros(symbols, CONTEXT_NOW),

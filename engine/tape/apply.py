@@ -64,6 +64,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.schema import NULL, Reason
 from engine.core.words import mix, shift_right
 from engine.tape.book import QUANTITY_MAX, read_top, set_levels
+from engine.tape.past import note_past
 from engine.tape.plausible import believe_mid, judge_price, told_before
 from engine.tape.seen import seen_before
 from engine.tape.watermark import begin, believed, clock_offset, corrected, hear
@@ -225,6 +226,8 @@ def emit_book(tape, s, event_ns, in_step, updates):
     tick.event_ns = event_ns
     tick.updates = updates
     prices, quantities = tape.top_price[s], tape.top_quantity[s]
+    if symbol.book_is_diff:
+        note_past(tape, s, event_ns, tick)
     for side in range(2):
         if symbol.book_is_diff:
             sum5, sum20 = read_top(
@@ -365,9 +368,10 @@ def take_diff(tape, s, event_ns):
 
 
 @inlined
-def take_levels(tape, s):
-    """A message that is the whole visible book."""
+def take_levels(tape, s, event_ns):
+    """A message that is the whole visible book; its tick is written next."""
     book = tape.books[s]
+    note_past(tape, s, event_ns, tape.quote_ticks[tape.clock[CLOCK_QUOTES]])
     book.synced = 1
     book.broken = 0
     for side in range(2):
@@ -448,7 +452,7 @@ def apply_frame(tape, connection, recv_ns):
         if not moved:
             return APPLIED
     else:
-        take_levels(tape, s)
+        take_levels(tape, s, event_ns)
     note_spill(tape, s, event_ns, before)
     full = emit_book(tape, s, event_ns, in_step, 1 if in_step else 0)
     if symbol.book_is_diff and not (in_step and full and may_stand(tape.books[s], tape.top_price[s], event_ns)):

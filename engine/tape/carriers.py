@@ -20,6 +20,7 @@ from engine.core.marks import add_mark
 from engine.core.minutes import minute_of
 from engine.core.schema import NULL, Reason
 from engine.core.state import Tape
+from engine.tape.past import note_past_of_tick
 from engine.tape.watermark import clock_offset
 
 CARRIERS = ("trade_carriers", "quote_carriers", "book_carriers")
@@ -118,7 +119,10 @@ def withdraw(tape: Tape, symbol: int, core: int, from_ns: int) -> None:
         role = ROLE_BOTH if tape.symbols[symbol]["quote_channel"] < 0 else ROLE_BOOK
     else:
         role = ROLE_QUOTE
-    tick = tape.quote_ticks[tape.clock[CLOCK_QUOTES]]
+    position = int(tape.clock[CLOCK_QUOTES])
+    if core == CORE_BOOK:
+        note_past_of_tick(tape, symbol, from_ns, position)
+    tick = tape.quote_ticks[position]
     tape.clock[CLOCK_QUOTES] += 1
     tick["symbol"], tick["role"], tick["event_ns"] = symbol, role, from_ns
     tick["valid"] = tick["updates"] = 0

@@ -628,7 +628,7 @@ def test_the_mid_path_is_kept_as_runs() -> None:
     bars = run.conveyor.state.bars  # type: ignore[union-attr]
     total = bars.quote_sums[0, M & 3]
     path: list[int | None] = []
-    for end, mid in bars.mid_paths[0, M & 3][: total["path_runs"]].tolist():
+    for end, mid, _ in bars.mid_paths[0, M & 3][: total["path_runs"]].tolist():
         path += [None if mid == NULL else mid] * (end - len(path))
     cent = 10 ** int(run.tape.symbols[0]["price_decimals"])
     expected = [None] * 3 + [200] * 7 + [204] * 40 + [None] * 8 + [212] * 2

@@ -102,3 +102,8 @@ class Book:
         asks = [self.asks[price] for price in heapq.nsmallest(20, self.asks)]
         zero = Decimal(0)
         return sum(bids[:5], zero), sum(asks[:5], zero), sum(bids, zero), sum(asks, zero)
+
+    def best_levels(self) -> tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]:
+        """(price, quantity) of the best 20 bids and asks, best first."""
+        bids = [(price, self.bids[price]) for price in heapq.nlargest(20, self.bids)]
+        return bids, [(price, self.asks[price]) for price in heapq.nsmallest(20, self.asks)]

@@ -34,7 +34,6 @@ CANDLE_COLUMNS = (
 
 Key = tuple[str, str, int]
 Row = dict[str, Any]
-Depth = tuple[Decimal, Decimal, Decimal, Decimal]  # bids and asks of the best 5, bids and asks of the best 20
 
 
 @dataclass
@@ -108,6 +107,17 @@ class Best(NamedTuple):
     bid_quantity: Decimal
     ask: Decimal
     ask_quantity: Decimal
+
+
+class Depth(NamedTuple):
+    """A book in force: sums of quantities of the best 5 and best 20; (price, quantity) of the best 20, best first."""
+
+    bids5: Decimal
+    asks5: Decimal
+    bids20: Decimal
+    asks20: Decimal
+    bids: list[tuple[Decimal, Decimal]]
+    asks: list[tuple[Decimal, Decimal]]
 
 
 def valid(quote: Quote) -> Best | None:
@@ -235,7 +245,7 @@ class Tape:
 
     def _book_changed(self, symbol: Symbol, time_ns: int, counted: bool) -> None:
         book = symbol.book
-        depth = book.depth() if book.in_step else None
+        depth = Depth(*book.depth(), *book.best_levels()) if book.in_step and valid(book.best()) else None
         symbol.add(symbol.books, time_ns, depth, counted)
         if symbol.quote_comes_from_book():
             symbol.add(symbol.quotes, time_ns, valid(book.best()) if book.in_step else None, counted)
@@ -417,9 +427,9 @@ def quote_columns(symbol: Symbol, minute: int) -> Row:
 def book_columns(symbol: Symbol, minute: int) -> Row:
     books = window(symbol.books, minute)
     return {
-        "obi_top5_mean": books.mean(lambda depth: share(depth[0], depth[1])),
-        "obi_top20_mean": books.mean(lambda depth: share(depth[2], depth[3])),
-        "depth_top20_mean": books.mean(lambda depth: depth[2] + depth[3]),
+        "obi_top5_mean": books.mean(lambda depth: share(depth.bids5, depth.asks5)),
+        "obi_top20_mean": books.mean(lambda depth: share(depth.bids20, depth.asks20)),
+        "depth_top20_mean": books.mean(lambda depth: depth.bids20 + depth.asks20),
         "book_count": sum(point.counted for point in books.inside),
     }
 
