@@ -122,8 +122,8 @@ def diff_story(made: list[Any], **instrument: Any) -> Story:
     story = Story(**instrument).up("trade", "depth", came=-40_000)
     story.trade(-39_000)
     full = [f"{9.995 - 0.005 - n / 100:.2f}" for n in range(9)], [f"{10.01 + n / 100:.2f}" for n in range(9)]
-    snapshot = [[[price, "3"] for price in side[:4]] for side in full]
-    story.snapshot(-30_000, 10, *snapshot)
+    bids, asks = ([[price, "3"] for price in side[:4]] for side in full)
+    story.snapshot(-30_000, 10, bids, asks)
     last, now = 10, -29_000
     for wait, shift, levels, missing in made:
         now += wait
@@ -133,7 +133,7 @@ def diff_story(made: list[Any], **instrument: Any) -> Story:
         story.diff(now + shift, last + missing, last + missing + 1, last + missing, *sides, came=now + 100)
         last += missing + 1
         if missing:
-            story.snapshot(now + 150, last, *snapshot)
+            story.snapshot(now + 150, last, bids, asks)
     story.ticks(-29_000, now + 70_000, 500)
     return story.in_time()
 
