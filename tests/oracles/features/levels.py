@@ -146,20 +146,23 @@ def events(rows: Mapping[int, Minute], ranges: Ranges, swings: Swings, atr_14: M
     found = known_levels(swings, atr_14, t - 1)
     high, low, close, mid = rows[t].high, rows[t].low, rows[t].close, rows[t].mid_close
     before = rows[t - 1].close if t - 1 in rows else None
+    walls = channel(ranges, t)
+    breaks: Columns = {
+        "is_breakout": None if walls is None or close is None else flag(close > walls[0]),
+        "is_breakbelow": None if walls is None or close is None else flag(close < walls[1]),
+    }
     if found is None or before is None or high is None or low is None or close is None:
-        return dict.fromkeys(EVENTS)
+        return dict.fromkeys(EVENTS) | breaks
     level = min(found, key=lambda level: (abs(level.price - before), level.price), default=None)
     bounce = reclaim = failed = held = False
-    strength = 0.0
     if level is not None:
-        price, strength = level.price, level.touches / (level.touches + 3)
+        price = level.price
         bounce = low < price < close and before > price
         reclaim = before < price < close
         failed = before > price > close
         held = abs(low - price) <= atr_14[t - 1] and close > price and before > price and not bounce
-    walls = channel(ranges, t)
-    breakout = None if walls is None else flag(close > walls[0])
-    breakbelow = None if walls is None else flag(close < walls[1])
+    strength = None if level is None else level.touches / (level.touches + 3)
+    breakout = breaks["is_breakout"]
     return {
         "event_level": None if level is None else level.price,
         "zone_strength": strength,
@@ -167,12 +170,11 @@ def events(rows: Mapping[int, Minute], ranges: Ranges, swings: Swings, atr_14: M
         "is_reclaim": flag(reclaim),
         "is_failed": flag(failed),
         "is_held": flag(held),
-        "is_breakout": breakout,
-        "is_breakbelow": breakbelow,
+        **breaks,
         "event_amount": amount(bounce or reclaim, failed, high, low, close, mid),
         "resonance_boost": None
         if breakout is None
-        else 0.3 * flag(bounce) + 0.4 * flag(reclaim) + 0.5 * breakout + 0.2 * strength,
+        else 0.3 * flag(bounce) + 0.4 * flag(reclaim) + 0.5 * breakout + 0.2 * (strength or 0.0),
     }
 
 

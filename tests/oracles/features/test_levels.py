@@ -133,9 +133,13 @@ def test_what_the_price_did_at_its_level(before, low, high, close, told, amount,
 def test_events_need_the_close_before():
     minutes = [*three_touches(), bar(40, 112.0, 114.0, 113.0), bar(41, 110.0, 114.0, 112.5)]
     minutes += [bar(t, 99.0, 101.0, 100.0) for t in range(42, 60)]
+    minutes += [bar(t, 99.0, 101.0, 100.0) for t in range(60, 62)]
     minutes[40].status = "stale"
+    minutes[60].status = "stale"
     rows = levels(minutes)
-    names = ("event_level", "zone_strength", "event_amount", "resonance_boost", "is_breakout", *EVENT_FLAGS)
+    names = ("event_level", "zone_strength", "event_amount", "resonance_boost", *EVENT_FLAGS)
+    assert {rows[61][name] for name in names} == {None}
+    assert rows[61]["is_breakout"] == 0.0  # which asks for the channel alone
     assert {rows[41][name] for name in names} == {None}
     assert rows[42]["event_level"] is not None
 
@@ -145,7 +149,8 @@ def test_without_a_level_nothing_happened():
     assert {rows[13][name] for name in EVENT_FLAGS} == {None}  # no atr_14 before
     row = rows[49]
     assert row["event_level"] is None
-    assert [row[name] for name in (*EVENT_FLAGS, "zone_strength", "event_amount", "resonance_boost")] == [0.0] * 7
+    assert row["zone_strength"] is None
+    assert [row[name] for name in (*EVENT_FLAGS, "event_amount", "resonance_boost")] == [0.0] * 6
     assert rows[41]["is_breakout"] is None  # 41 minutes before it
     assert rows[41]["resonance_boost"] is None
     assert rows[42]["resonance_boost"] == 0.0
