@@ -72,6 +72,17 @@ def test_the_price_impact_is_the_slope_of_returns_on_flow():
     assert rows[-1]["kyle_lambda_m_15"] == pytest.approx(1e-3, rel=1e-12)
 
 
+def test_the_price_impact_forgets_the_sixteenth_minute():
+    flows = [900.0, *[float(k % 4 - 1) for k in range(15)]]
+    mids = [50.0] + [100.0 + t % 3 for t in range(16)]
+    minutes = [traded(t, max(d, 0.0), max(-d, 0.0), mid_close=mids[t + 1]) for t, d in enumerate(flows)]
+    without = flow(minutes[1:])[-1]["kyle_lambda_m_15"]  # of 14 returns, as the first one has none
+    minutes.insert(0, traded(-1, 0.0, 0.0, mid_close=mids[0]))
+    assert flow(minutes)[-1]["kyle_lambda_m_15"] != without
+    changed = [traded(-1, 0.0, 0.0, mid_close=1.0), traded(0, 0.0, 77.0, mid_close=mids[1]), *minutes[2:]]
+    assert flow(minutes)[-1]["kyle_lambda_m_15"] == flow(changed)[-1]["kyle_lambda_m_15"]
+
+
 def test_no_variation_of_flow_means_no_impact_even_if_the_mean_is_rounded():
     minutes = [traded(t, 0.1, 0.0, mid_close=100.0 + t % 3) for t in range(16)]
     assert flow(minutes)[-1]["kyle_lambda_m_15"] is None
@@ -141,5 +152,5 @@ def test_buckets_outlast_an_outage_and_its_size_stays():
     quiet = [traded(t, 10.0, 0.0) for t in range(60)]
     loud = [traded(t, 0.0, 2_880.0) for t in range(60, 65)]
     later = [traded(600, 144.0, 0.0), traded(601, 144.0, 0.0)]  # nobody in the 240 minutes before: still 288
-    vpins = [row["vpin"] for row in flow([*quiet, *loud, *later])]
-    assert vpins[-3:] == [pytest.approx(1.0)] * 3
+    vpins = [row["vpin"] for row in flow([*quiet, *loud, *later, traded(602, 144.0, 144.0)])]
+    assert vpins[-4:] == [pytest.approx(1.0)] * 3 + [pytest.approx(49 / 50)]

@@ -87,6 +87,7 @@ def test_three_touches_make_a_level_once_the_third_is_known():
     assert rows[31]["level_above"] is None
     assert (rows[32]["level_above"], rows[32]["level_above_touches"]) == (111.0, 3.0)
     assert rows[32]["level_below"] is None
+    assert (rows[32]["event_level"], rows[33]["event_level"]) == (None, 111.0)  # at t one asks what t-1 knew
 
 
 def test_the_touches_of_a_level_age():
@@ -116,6 +117,9 @@ EVENT_FLAGS = ("is_bounce", "is_reclaim", "is_failed", "is_held")
         (113.0, 111.0, 114.0, 113.0, "is_held", 0.0, 0.0),  # touched to the tick is no bounce
         (113.0, 119.0, 121.0, 120.0, None, 0.0, 0.0),
         (108.0, 107.0, 109.0, 108.0, None, 0.0, 0.0),
+        (111.0, 109.0, 112.0, 110.0, None, 0.0, 0.0),  # from the level itself nothing fails, bounces or is reclaimed
+        (111.0, 109.0, 112.0, 112.0, None, 0.0, 0.0),
+        (112.0, 109.0, 113.0, 111.0, None, 0.0, 0.0),
     ],
 )
 def test_what_the_price_did_at_its_level(before, low, high, close, told, amount, boost):

@@ -78,6 +78,13 @@ def test_bipower_variation_of_equal_moves():
     assert price(line(*mids[:11]))[-1]["bpv_m_15"] is None
 
 
+def test_what_left_the_window_is_forgotten():
+    mids = [1.0] * 3 + [e**3] + [e**4 if t % 2 else e**3 for t in range(15)]  # r = 3, then 15 times 1
+    row = price(line(*mids))[-1]
+    assert row["rv_m_15"] == pytest.approx(sqrt(14), rel=1e-15)  # from e^3 to e^3, then 14 times 1
+    assert row["bpv_m_15"] == pytest.approx(pi / 2 * 15 / 14 * 13, rel=1e-15)
+
+
 def test_one_jump_is_in_the_variance_and_not_in_the_bipower():
     row = price(line(*[1.0] * 8, *[e] * 8))[-1]
     assert (row["rv_m_15"], row["bpv_m_15"], row["jump_m_15"]) == (1.0, 0.0, 1.0)
