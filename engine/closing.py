@@ -159,7 +159,9 @@ class Minutes:
         belt.venues[venue]["grace_open"] = belt.venues[venue]["candles_due"] = 0
         effects += self.recovery.count_absent(self.state, self.registry, venue, minute)
         self.recovery.forget(self.state, venue)
-        features.settle(self.state, np.flatnonzero(belt.symbols["venue"] == venue), minute - 1)
+        mine = np.flatnonzero(belt.symbols["venue"] == venue).tolist()
+        by_name = np.array(sorted(mine, key=self.registry.names.__getitem__), np.int64)
+        features.settle(self.state, by_name, minute - 1)
 
     def take_candle(self, symbol: int, message: Candle, record: Record, effects: list[Effect]) -> None:
         """A venue's candle: for a minute in grace or one still to come it is kept, against a final one compared."""

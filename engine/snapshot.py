@@ -37,6 +37,8 @@ EMPTY = {
     "trade_ticks",
     "quote_ticks",
     "context_ticks",
+    "observation",
+    "equations",
 }  # hold nothing between batches
 CHANGED = {"history", "held", "tape.seen_ids"}  # most of it is as it was at the last snapshot
 MADE_OF = {"windows"}  # columns of the history, put again with it

@@ -1,4 +1,4 @@
-"""What the stage `features` remembers of each symbol, allocated once. Every array has the symbol as its first axis.
+"""What the stage `features` remembers of each symbol, allocated once. The first axis is the symbol.
 
 Recursive values stand twice: `turn` says which of the two places belongs to the newest minute. Row t is computed from
 the other place, which holds the state through t-1, into this one; so a revision of t can be computed again, and the
@@ -10,6 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from engine.core.error_scale import ERROR_SCALE
+from engine.core.layouts import _layout
+from engine.core.ridge import RIDGE, WEIGHTS
 
 RECENT = 256  # minutes of inputs that are remembered; a power of two
 RESTART_MINUTES = 60  # a recursion that saw no usable minute for longer begins anew
@@ -33,6 +37,39 @@ INPUTS = (
     HMA_RAW, HMA, STOCH_K,
 ) = range(len(INPUTS))  # fmt: skip
 
+HOURS, WEEKDAYS = 24, 7
+
+KALMAN = _layout("local trend", """
+    minute            minute of its newest step; -1: none
+    ~level            of ln mid, after the step
+    ~slope            per minute, after the step
+    ~p00              covariance of the state
+    ~p01              likewise
+    ~p11              likewise
+""")  # fmt: skip
+
+LEADER = _layout("what leads a symbol", """
+    peer              index of the symbol; -1: none
+    ~weights[6]       of 1 and of its log returns 1 to 5 minutes before
+""")  # fmt: skip
+
+SEASON = _layout("seasonal volume", f"""
+    values            values that were learned
+    fitted            1: there is a copy to predict from
+    ~mean             of ln(1 + V)
+    hour_values[{HOURS}]    values of each hour of the day
+    ~hour_effect[{HOURS}]   their mean distance from the mean
+    day_values[{WEEKDAYS}]     values of each day of the week, Monday first
+    ~day_effect[{WEEKDAYS}]    their mean distance from mean and hour
+    ~fitted_mean      the copy, taken at a full hour, effects shrunk
+    ~fitted_hour[{HOURS}]   likewise
+    ~fitted_day[{WEEKDAYS}]    likewise
+""")  # fmt: skip
+
+# The estimators whose errors are judged, and their places in Features.errors.
+KALMAN_ERROR, ORDER_FLOW_ERROR, BASIS_CARRY_ERROR, LEAD_LAG_ERROR, SEASONALITY_ERROR = range(5)
+ORDER_FLOW, BASIS_CARRY = range(2)  # places in Features.ridges
+
 
 class Features(NamedTuple):
     """What the stage owns."""
@@ -40,13 +77,29 @@ class Features(NamedTuple):
     ring: np.ndarray  # (symbols, INPUTS, 2 * RECENT) float64: minute m stands at m % RECENT and RECENT further on
     newest: np.ndarray  # (symbols,) int64: newest minute of the ring; -1: none
     turn: np.ndarray  # (symbols,) int64, 0 or 1: the place of the newest minute's state
+    kalman: np.ndarray  # KALMAN (symbols, 2)
+    errors: np.ndarray  # ERROR_SCALE (symbols, 2, estimators)
+    ridges: np.ndarray  # RIDGE (symbols, models)
+    leaders: np.ndarray  # LEADER (symbols,)
+    seasons: np.ndarray  # SEASON (symbols,)
+    observation: np.ndarray  # (WEIGHTS,) float64: room for one observation; holds nothing between two closes
+    equations: np.ndarray  # (WEIGHTS * (WEIGHTS + 1),) float64: room of a fit
 
 
 def make_features(limits: Any) -> Features:
     """limits: config.schema.Limits."""
     symbols = limits.symbols_max
+    kalman, leaders = np.zeros((symbols, 2), KALMAN), np.zeros(symbols, LEADER)
+    kalman["minute"] = leaders["peer"] = -1
     return Features(
         ring=np.full((symbols, len(INPUTS), 2 * RECENT), np.nan),
         newest=np.full(symbols, -1, np.int64),
         turn=np.zeros(symbols, np.int64),
+        kalman=kalman,
+        errors=np.zeros((symbols, 2, SEASONALITY_ERROR + 1), ERROR_SCALE),
+        ridges=np.zeros((symbols, BASIS_CARRY + 1), RIDGE),
+        leaders=leaders,
+        seasons=np.zeros(symbols, SEASON),
+        observation=np.zeros(WEIGHTS),
+        equations=np.zeros(WEIGHTS * (WEIGHTS + 1)),
     )

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from engine.core.state import EngineState
+from engine.features import residuals
 from engine.features.inputs import OWN_FIELDS, OWN_NULLS, UNITS, blank, forget, observe
 
 Family = Callable[[EngineState, np.ndarray, int], None]
-FAMILIES: tuple[Family, ...] = ()  # read downwards: later ones read columns of earlier ones
+FAMILIES: tuple[Family, ...] = (residuals.compute,)  # read downwards: later ones read columns of earlier ones
 
 
 def compute(state: EngineState, members: np.ndarray, minute: int, oi_stale_ms: int) -> None:
@@ -36,4 +37,8 @@ def relearn(state: EngineState, members: np.ndarray, minute: int, oi_stale_ms: i
 
 
 def settle(state: EngineState, members: np.ndarray, minute: int) -> None:
-    """Upkeep at the end of grace of the minute after `minute`: fold its final rows into the long windows and fits."""
+    """Upkeep at the end of grace of the minute after `minute`: fold its final rows into the long windows and fits.
+
+    members: every symbol of the venue, by name.
+    """
+    residuals.settle(state, members, minute)

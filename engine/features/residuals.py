@@ -1,0 +1,165 @@
+"""How far a minute lies from what models fitted before it would have said. Rules: docs/features.md, Residuals."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.core.decimals import FLOAT_POWERS_OF_TEN
+from engine.core.detmath import log, log1p
+from engine.core.error_scale import scale_of, standardised, take_error
+from engine.core.feature_state import (
+    BASIS,
+    BASIS_CARRY,
+    BASIS_CARRY_ERROR,
+    KALMAN_ERROR,
+    LEAD_LAG_ERROR,
+    LOG_RETURN,
+    MID,
+    ORDER_FLOW,
+    ORDER_FLOW_ERROR,
+    RECENT,
+    SEASONALITY_ERROR,
+    VOLUME,
+)
+from engine.core.kernel import inlined, kernel
+from engine.core.ridge import WEIGHTS, decay_model, fit, learn, predict
+from engine.core.schema import NULL, ROW, Status
+from engine.core.state import EngineState
+from engine.features.kalman import step
+from engine.features.lead_lag import find_leaders, predict_from_leader
+from engine.features.seasonality import copy_season, learn_season, predict_season
+
+OK, STALE = int(Status.OK), int(Status.STALE)
+DAY_HALVES, WEEK_HALVES = 0.9995187636226662, 0.999931237762985  # 2^(-1/1440), 2^(-1/10080)
+ORDER_FLOW_WIDTH, BASIS_CARRY_WIDTH = 5, 4
+STEPS_MIN = 200
+ROOM = WEIGHTS * WEIGHTS + WEIGHTS
+
+
+@inlined
+def fill_order_flow(row, symbol, units, x):
+    """What order flow says of a minute's return."""
+    base = float(row.base_volume) / units[symbol.quantity_decimals]
+    ofi = np.nan if row.ofi == NULL else float(row.ofi) / units[symbol.quantity_decimals]
+    size = abs(ofi) + base
+    x[0] = 1.0
+    x[1] = row.signed_flow_ratio_m_1
+    x[2] = ofi / size if size > 0.0 or size != size else 0.0
+    x[3] = row.imbalance_top1
+    x[4] = row.signed_flow_ratio_m_1 * row.vpin if row.vpin == row.vpin else 0.0
+
+
+@inlined
+def fill_basis_carry(row, x):
+    """What carry says of the basis."""
+    x[0] = 1.0
+    x[1] = 1e4 * row.funding_rate_hour
+    x[2] = 100.0 * row.oi_roc_m_5
+    x[3] = 100.0 * row.rv_m_15
+
+
+@inlined
+def is_whole(x, y, width):
+    """Whether an observation has all its parts."""
+    whole = y == y
+    for i in range(width):
+        whole = whole and x[i] == x[i]
+    return whole
+
+
+@kernel
+def write_residuals(members, minute, rows, symbols, units, ring, turn, kalman, errors, ridges, leaders, seasons, x):
+    """Predict, compare, and take the errors of `ok` minutes into the scale. x: float64, room for one observation."""
+    place = minute % RECENT + RECENT
+    for i in range(members.shape[0]):
+        s = members[i]
+        row, now, before = rows[s], turn[s], turn[s] ^ 1
+        is_ok, is_stale = row.dq_status == OK, row.dq_status == STALE
+
+        mid = ring[s, MID, place]
+        actual = log(mid) if mid == mid else np.nan
+        row.kalman_prediction = step(kalman[s, before], kalman[s, now], minute, actual)
+        row.kalman_prediction_std = np.nan if is_stale else scale_of(errors[s, before, KALMAN_ERROR])
+        error = actual - row.kalman_prediction
+        row.z_kalman_residual = standardised(error, row.kalman_prediction_std)
+        take_error(errors[s, before, KALMAN_ERROR], errors[s, now, KALMAN_ERROR], error if is_ok else np.nan)
+
+        fill_order_flow(row, symbols[s], units, x)
+        row.order_flow_prediction = predict(ridges[s, ORDER_FLOW], x, ORDER_FLOW_WIDTH)
+        row.order_flow_prediction_std = np.nan if is_stale else scale_of(errors[s, before, ORDER_FLOW_ERROR])
+        error = ring[s, LOG_RETURN, place] - row.order_flow_prediction
+        row.z_order_flow_residual = standardised(error, row.order_flow_prediction_std)
+        take_error(errors[s, before, ORDER_FLOW_ERROR], errors[s, now, ORDER_FLOW_ERROR], error if is_ok else np.nan)
+
+        fill_basis_carry(row, x)
+        row.basis_carry_prediction = predict(ridges[s, BASIS_CARRY], x, BASIS_CARRY_WIDTH)
+        row.basis_carry_prediction_std = np.nan if is_stale else scale_of(errors[s, before, BASIS_CARRY_ERROR])
+        error = ring[s, BASIS, place] - row.basis_carry_prediction
+        row.z_basis_carry_residual = standardised(error, row.basis_carry_prediction_std)
+        take_error(errors[s, before, BASIS_CARRY_ERROR], errors[s, now, BASIS_CARRY_ERROR], error if is_ok else np.nan)
+
+        row.lead_lag_prediction = np.nan if is_stale else predict_from_leader(leaders[s], ring, place)
+        row.lead_lag_prediction_std = np.nan if is_stale else scale_of(errors[s, before, LEAD_LAG_ERROR])
+        error = ring[s, LOG_RETURN, place] - row.lead_lag_prediction
+        row.z_lead_lag_residual = standardised(error, row.lead_lag_prediction_std)
+        take_error(errors[s, before, LEAD_LAG_ERROR], errors[s, now, LEAD_LAG_ERROR], error if is_ok else np.nan)
+
+        volume = ring[s, VOLUME, place]
+        row.seasonality_prediction = np.nan if is_stale else predict_season(seasons[s], minute)
+        row.seasonality_prediction_std = np.nan if is_stale else scale_of(errors[s, before, SEASONALITY_ERROR])
+        error = (log1p(volume) if volume == volume else np.nan) - row.seasonality_prediction
+        row.z_seasonality_residual = standardised(error, row.seasonality_prediction_std)
+        take_error(errors[s, before, SEASONALITY_ERROR], errors[s, now, SEASONALITY_ERROR], error if is_ok else np.nan)
+
+
+@kernel
+def learn_final(members, minute, final, symbols, units, ring, ridges, seasons, x, room):
+    """Learn from the final rows of `minute`, and fit what is to be fitted behind it. final: ROW (symbols,)."""
+    place = minute % RECENT + RECENT
+    is_full_hour = (minute + 1) % 60 == 0
+    for i in range(members.shape[0]):
+        s = members[i]
+        row = final[s]
+        if row.dq_status == OK:
+            fill_order_flow(row, symbols[s], units, x)
+            y = ring[s, LOG_RETURN, place]
+            if is_whole(x, y, ORDER_FLOW_WIDTH):
+                decay_model(ridges[s, ORDER_FLOW], DAY_HALVES, ORDER_FLOW_WIDTH)
+                learn(ridges[s, ORDER_FLOW], x, y, 1.0, ORDER_FLOW_WIDTH)
+            fill_basis_carry(row, x)
+            y = ring[s, BASIS, place]
+            if is_whole(x, y, BASIS_CARRY_WIDTH):
+                decay_model(ridges[s, BASIS_CARRY], WEEK_HALVES, BASIS_CARRY_WIDTH)
+                learn(ridges[s, BASIS_CARRY], x, y, 1.0, BASIS_CARRY_WIDTH)
+            learn_season(seasons[s], minute, ring[s, VOLUME, place])
+        if is_full_hour:
+            if ridges[s, ORDER_FLOW].steps >= STEPS_MIN:
+                fit(ridges[s, ORDER_FLOW], ORDER_FLOW_WIDTH, room)
+            if ridges[s, BASIS_CARRY].steps >= STEPS_MIN:
+                fit(ridges[s, BASIS_CARRY], BASIS_CARRY_WIDTH, room)
+            copy_season(seasons[s])
+
+
+def compute(state: EngineState, members: np.ndarray, minute: int) -> None:
+    """Write the residual columns of the rows of `minute`."""
+    own = state.features
+    write_residuals(
+        members, minute, state.bars.rows, state.tape.symbols, FLOAT_POWERS_OF_TEN, own.ring, own.turn, own.kalman,
+        own.errors, own.ridges, own.leaders, own.seasons, own.observation,
+    )  # fmt: skip
+
+
+def settle(state: EngineState, members: np.ndarray, minute: int) -> None:
+    """Upkeep: learn from the final rows of `minute`; at a full hour fit anew and look for leaders.
+
+    members: symbols of one venue, in the order of their names.
+    """
+    own, history = state.features, state.history
+    held = members[history.has(minute, members)]
+    final = history.words[minute % history.minutes].view(ROW).reshape(-1)
+    learn_final(
+        held, minute, final, state.tape.symbols, FLOAT_POWERS_OF_TEN, own.ring, own.ridges, own.seasons,
+        own.observation, own.equations,
+    )  # fmt: skip
+    if (minute + 1) % 60 == 0:
+        find_leaders(state, members, minute)
