@@ -118,12 +118,16 @@ def say_snapshot(
     levels: np.ndarray,
     counts: np.ndarray,
 ) -> None:
-    """The whole book for a REST answer; a far level changes first, so that the next changes reach over its id."""
+    """The whole book for a REST answer; a far level changes first, so that the next changes reach over its id.
+
+    They are those since this answer: a level that came just before it and goes just behind it has to be taken back.
+    """
     book[1, 0, at.LEVELS - 1] += 1
     touch(rng, n)
     row = events[new_row(symbol, at.DEPTH_SNAPSHOT, f, events, counts)]
     row[at.LEVEL_AT], row[at.BIDS], row[at.ASKS], row[at.B_LAST] = counts[1], at.LEVELS, at.LEVELS, n[at.UPDATE]
     copy_sides(book[0], book[1], at.LEVELS, levels, counts[1])
+    remember(book)
     counts[1] += 2 * at.LEVELS
 
 

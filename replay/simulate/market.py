@@ -14,7 +14,7 @@ from replay.simulate import layout as at
 from replay.simulate.draws import generator
 from replay.simulate.script import Episode
 
-VERSION = 2  # of the model; a change needs a reason that is not a detector's score, and a new number
+VERSION = 3  # of the model; a change needs a reason that is not a detector's score, and a new number
 
 VENUES = ("hyperliquid", "binance_usdm")
 LEAD_IN_NS = 8 * NS_PER_S  # the session starts this long before its first full minute

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import orjson
+import pytest
 
 from engine.core.records import RecordKind
 from replay.simulate import Episode, Market, simulate
@@ -87,6 +88,13 @@ def binance(messages: Iterable[Message]) -> dict[str, Replayed]:
 def frames(messages: Iterable[Message]) -> list[dict]:
     """All frames, decoded, in order of receipt."""
     return [orjson.loads(payload) for _, _, kind, payload in messages if kind == RecordKind.FRAME]
+
+
+@pytest.mark.parametrize("seed", [120, 124])
+def test_a_level_that_came_just_before_the_snapshot_is_taken_back(seed: int) -> None:
+    """Found by sessions without a fault: such a level stayed, and crossed the book when the price went through it."""
+    rebuilt = binance(simulate(Market(seed=seed, minutes=1, symbols=3, venue="binance_usdm")))
+    assert len(rebuilt) == 3
 
 
 def test_rebuilt_binance_books_equal_the_quotes():

@@ -27,6 +27,9 @@ DIGESTS = {
     # The same market; an instrument also says the hours between fundings.
     ("hyperliquid", 2): "177126fd2a0a485b2fac6544ec8a4343c91686c8b205c0684b24ce6a48bc4784",
     ("binance_usdm", 2): "4c47542dda0b81d4eeb70430011916503937dddeddfc5897c5ef4e2265875e7b",
+    # What differs behind a snapshot is told against the snapshot: a level could stand in it that no update took back.
+    ("hyperliquid", 3): "177126fd2a0a485b2fac6544ec8a4343c91686c8b205c0684b24ce6a48bc4784",
+    ("binance_usdm", 3): "f2e1401da08902750bcbc8355d5bd9d4d4d849c651f5e4100be90aeb23c16bbc",
 }
 
 
