@@ -77,7 +77,8 @@ class Fault:
     """One fault. must: EQUAL (no row may be marked for it) or MARKED. figure: what is reported besides the rows.
 
     starts: calendar instants (UTC, ISO) at which the session is played instead of an ordinary day. not_built: why
-    nothing is played. real: it is also played with real processes and sockets (processes.py), and how.
+    nothing is played. real: it is also played with real processes and sockets (processes.py), and how. in_memory:
+    False if it is played with these only.
     """
 
     number: int
@@ -93,6 +94,7 @@ class Fault:
     figure: str = ""
     not_built: str = ""
     real: str = ""
+    in_memory: bool = True
 
 
 def _entry(kind: str, draw: Draw, for_s: float = 0.0, **more: Any) -> PlanEntry:
@@ -229,7 +231,7 @@ CALENDAR = (
     "2016-12-31T23:58:00", "2024-02-28T23:58:00", "2024-02-29T23:58:00", "2026-03-29T00:58:00", "2026-10-25T00:58:00",
     "2026-12-31T23:58:00", "2038-01-19T03:12:00", "2100-02-28T23:58:00",
 )  # fmt: skip
-NO_SUCH_END, NOT_PLAYED = "not built yet", "not played yet"
+NO_SUCH_END = "not built yet"
 
 CATALOGUE: tuple[Fault, ...] = (
     Fault(1, "clean disconnect, reset", "one to three closes or resets", MARKED, _disconnects,
@@ -265,7 +267,8 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(23, "DuckDB locked, fatal, corrupt", "its file removed or overwritten while open", EQUAL,
           host=_host("store_trouble", shapes=("removed", "overwritten"))),
     Fault(24, "Redis, Postgres, NATS down", "", EQUAL, not_built=NO_SUCH_END),
-    Fault(25, "flood of the control socket", "", EQUAL, not_built=NOT_PLAYED),
+    Fault(25, "flood of the control socket", "64 clients at once: status, heavy SQL, half requests, noise", EQUAL,
+          figure="how long a close takes meanwhile", real="clients of the engine's socket", in_memory=False),
     Fault(26, "hostile configuration at run time", "", EQUAL, not_built=NO_SUCH_END),
     Fault(27, "partial configuration write", "", EQUAL, not_built=NO_SUCH_END),
     Fault(28, "SIGTERM in the middle of a minute", "stopped, started again after 0.5 to 20 s", MARKED,

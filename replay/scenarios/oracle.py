@@ -209,6 +209,7 @@ CONSEQUENCES: Mapping[str, Consequence] = {
     "loop_stall": Consequence(_ALL_LOST | _LATE, settle_s=10.0),
     "disk_full": Consequence(_NONE),
     "store_trouble": Consequence(_NONE),
+    "flood": Consequence(_NONE),
 }
 # Quotes that came were late, or others than the exchange had: an ok row has to be near, it need not be equal.
 OTHER_QUOTES = frozenset(

@@ -79,7 +79,7 @@ class Collector:
 def play(scenario: Scenario, folder: Path) -> Outcome:
     """Play it in a folder of its own below `folder`, and judge."""
     begun = time.monotonic()
-    place = folder / str(scenario).replace(", ", "_").replace(" ", "-")
+    place = folder / scenario.folder
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     stage = Stage(scenario, place)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,15 @@ import orjson
 
 from engine.conveyor import Conveyor
 from engine.core.effects import MinuteRows
-from engine.core.minutes import NS_PER_MINUTE, NS_PER_S, minute_of
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, minute_of
 from engine.core.records import iterate
+from engine.io.checklist import LATENCIES
+from engine.io.control_client import Engine
 from engine.io.journal_reader import JournalReader
 from engine.io.session_reader import SessionReader
 from replay.exchange import simulated
 from replay.exchange.plan import CALM
+from replay.scenarios.flood import CLIENTS, Flood
 from replay.scenarios.heard import Heard
 from replay.scenarios.judge import Finding, judge_rows
 from replay.scenarios.oracle import Hit, Oracle, Trade
@@ -38,7 +42,7 @@ SPEED = 4  # of the exchange's clock: fast enough to be quick, slow enough that 
 MARKET_MINUTES = 10_080  # what `conveyor exchange` makes a market of
 BEFORE, AFTER = 2, 3  # full minutes before the strike and behind it
 PATIENCE_S = 240.0  # for anything to happen on a loaded machine
-FAULTS = {2: "stop the exchange", 28: "terminate", 29: "kill"}
+FLOOD_MINUTES = 4
 
 
 @dataclass(slots=True)
@@ -104,10 +108,12 @@ class Processes:
 
 
 def play_processes(scenario: Scenario, folder: Path) -> Outcome:
-    """One fault of FAULTS with real processes. Files stay in folder."""
+    """One fault of STRIKES with real processes, in a folder of its own below `folder`, kept if there are findings."""
     begun = time.monotonic()
     (number,) = scenario.faults
-    folder.mkdir(parents=True, exist_ok=True)
+    folder /= scenario.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     rng = random.Random(f"{number} {scenario.seed}")
     processes = _open(scenario, folder)
     outcome = Outcome(scenario, CALM)
@@ -129,6 +135,10 @@ def play_processes(scenario: Scenario, folder: Path) -> Outcome:
         processes.close()
     _judge(processes, first, outcome)
     outcome.seconds = time.monotonic() - begun
+    if outcome.findings:
+        outcome.journal = processes.session / "journal"
+    else:
+        shutil.rmtree(folder)
     return outcome
 
 
@@ -173,8 +183,37 @@ def _end_and_start(number: int) -> Callable[[Processes, random.Random, Outcome],
     return strike
 
 
+def _flood(processes: Processes, rng: random.Random, outcome: Outcome) -> None:
+    """Minutes close meanwhile, the limits of the socket hold, and afterwards an operator is answered as ever."""
+    begin_ns = processes.venue_ns()
+    flood = Flood(processes.session, rng.randrange(1 << 30))
+    flood.start()
+    try:
+        while processes.venue_ns() < begin_ns + FLOOD_MINUTES * NS_PER_MINUTE:
+            time.sleep(0.2)
+    finally:
+        flood.stop()
+    end_ns = processes.venue_ns()
+    processes.hit("flood", begin_ns, end_ns)
+    outcome.answers, outcome.status_s = flood.answers, flood.status_s
+    for line in (processes.session / LATENCIES).read_bytes().splitlines():
+        closed = orjson.loads(line)
+        in_it = begin_ns < closed["exchange_ts"] * NS_PER_MS < end_ns
+        (outcome.close_in_it_ms if in_it else outcome.close_ms).append(closed["bar_finalize_ms"])
+    wrong = []
+    if flood.answered > flood.answered_most:
+        wrong.append(f"{flood.answered} requests were answered, the limits allow {flood.answered_most}")
+    if flood.asked < 10 * CLIENTS or not {"200", "400", "408", "429"} <= set(flood.answers):
+        wrong.append(f"a flood with the answers {dict(flood.answers)} proves nothing")
+    if len(outcome.close_in_it_ms) < FLOOD_MINUTES - 1:
+        wrong.append(f"only {len(outcome.close_in_it_ms)} minutes closed under the flood")
+    if Engine(processes.session).status(PATIENCE_S)["process"]["state"] != "running":
+        wrong.append("the engine is not running behind the flood")
+    outcome.findings += [Finding("process", processes.venue, "", -1, sentence) for sentence in wrong]
+
+
 STRIKES: dict[int, Callable[[Processes, random.Random, Outcome], None]] = {
-    2: _stop_exchange, 28: _end_and_start(signal.SIGTERM), 29: _end_and_start(signal.SIGKILL),
+    2: _stop_exchange, 25: _flood, 28: _end_and_start(signal.SIGTERM), 29: _end_and_start(signal.SIGKILL),
 }  # fmt: skip
 
 

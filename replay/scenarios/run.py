@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from replay.scenarios.catalogue import CATALOGUE, VENUES
+from replay.scenarios.catalogue import CATALOGUE, VENUES, fault
 from replay.scenarios.play import play
+from replay.scenarios.processes import play_processes
 from replay.scenarios.scenario import MINUTES, Outcome, Scenario
 
 NO_FAULT = 0
@@ -30,6 +31,10 @@ class Line:
     findings: Counter[str] = field(default_factory=Counter)
     noticed_s: list[float] = field(default_factory=list)
     recovered_s: list[float] = field(default_factory=list)
+    close_ms: list[float] = field(default_factory=list)
+    close_in_it_ms: list[float] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
+    status_s: list[float] = field(default_factory=list)
     attempts_a_minute: int = 0
     not_built: str = ""
 
@@ -41,6 +46,10 @@ class Line:
         self.findings.update(finding.kind for finding in outcome.findings)
         self.noticed_s += outcome.noticed_s
         self.recovered_s += outcome.recovered_s
+        self.close_ms += outcome.close_ms
+        self.close_in_it_ms += outcome.close_in_it_ms
+        self.answers.update(outcome.answers)
+        self.status_s += outcome.status_s
         self.attempts_a_minute = max(self.attempts_a_minute, outcome.attempts_a_minute)
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,6 +57,8 @@ class Line:
             "fault": self.number, "name": self.name, "runs": self.runs, "rows": self.rows, "ok": self.ok,
             "marked": dict(self.marked.most_common()), "findings": dict(self.findings),
             "noticed_p95_s": p95(self.noticed_s), "recovered_p95_s": p95(self.recovered_s),
+            "close_p95_ms": p95(self.close_ms), "close_in_it_p95_ms": p95(self.close_in_it_ms),
+            "answers": dict(self.answers.most_common()), "status_p95_s": p95(self.status_s),
             "attempts_a_minute": self.attempts_a_minute, "not_built": self.not_built,
         }  # fmt: skip
 
@@ -60,11 +71,12 @@ def p95(values: Sequence[float]) -> float | None:
 
 def scenarios(faults: Sequence[int], seeds: int, pairs: int, first_seed: int = 0) -> Iterator[Scenario]:
     """Sessions without a fault, every fault with every seed, and pairs drawn at random from the same faults."""
-    chosen = [fault for fault in CATALOGUE if fault.number in faults and not fault.not_built]
+    chosen = [one for one in CATALOGUE if one.number in faults and not one.not_built]
     for seed in range(first_seed, first_seed + seeds):
         if NO_FAULT in faults:
             yield from (Scenario((), seed, venue) for venue in VENUES)
-        yield from (scenario((fault.number,), seed) for fault in chosen)
+        yield from (scenario((one.number,), seed) for one in chosen)
+    chosen = [one for one in chosen if one.in_memory]
     if len(chosen) > 1:
         for seed in range(first_seed, first_seed + pairs):
             first, second = random.Random(seed).sample(chosen, 2)
@@ -73,8 +85,10 @@ def scenarios(faults: Sequence[int], seeds: int, pairs: int, first_seed: int = 0
 
 def scenario(numbers: tuple[int, ...], seed: int, minutes: int = MINUTES) -> Scenario:
     """A fault or a pair with one seed. Venues take turns; beside one in three runs a venue that nothing is done to."""
-    venues = [venue for venue in VENUES if all(venue in CATALOGUE[number - 1].venues for number in numbers)]
-    return Scenario(numbers, seed, venues[(seed + numbers[0]) % len(venues)], minutes, bystander=seed % 3 == 2)
+    chosen = [fault(number) for number in numbers]
+    venues = [venue for venue in VENUES if all(venue in one.venues for one in chosen)]
+    bystander = seed % 3 == 2 and all(one.in_memory for one in chosen)
+    return Scenario(numbers, seed, venues[(seed + numbers[0]) % len(venues)], minutes, bystander)
 
 
 @dataclass(slots=True)
@@ -96,10 +110,8 @@ class Report:
 
     def line(self, number: int) -> Line:
         if number not in self.lines:
-            fault = CATALOGUE[number - 1] if number else None
-            self.lines[number] = Line(
-                number, fault.name if fault else "no fault", not_built=fault.not_built if fault else ""
-            )
+            one = fault(number) if number else None
+            self.lines[number] = Line(number, one.name if one else "no fault", not_built=one.not_built if one else "")
         return self.lines[number]
 
     def as_dict(self) -> dict[str, Any]:
@@ -116,7 +128,8 @@ def run(
     for number in faults:
         report.line(number)
     for one in scenarios(faults, seeds, pairs, first_seed):
-        report.add(play(one, folder))
+        in_memory = all(fault(number).in_memory for number in one.faults)
+        report.add(play(one, folder) if in_memory else play_processes(one, folder))
         progress(1)
     return report
 

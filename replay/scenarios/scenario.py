@@ -27,10 +27,19 @@ class Scenario:
         done = "+".join(map(str, self.faults)) or "no fault"
         return f"fault {done}, seed {self.seed}, {self.venue}{' and another venue' if self.bystander else ''}"
 
+    @property
+    def folder(self) -> str:
+        """Name of the folder it is played in."""
+        return str(self).replace(", ", "_").replace(" ", "-")
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a scenario. journal: kept if there are findings; None otherwise."""
+    """What came of a scenario. journal: kept if there are findings; None otherwise.
+
+    close_ms, close_in_it_ms: from the record that closed a minute to its rows in the store, of the minutes before a
+    flood and of those in it. answers, status_s: what the flood was told, and how long a status took.
+    """
 
     scenario: Scenario
     plan: Plan
@@ -44,5 +53,9 @@ class Outcome:
     attempts_a_minute: int = 0
     books_compared: int = 0
     stopped_s: list[float] = field(default_factory=list)
+    close_ms: list[float] = field(default_factory=list)
+    close_in_it_ms: list[float] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
+    status_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
     journal: Path | None = None

@@ -76,7 +76,7 @@ def _trade(data: dict[str, Any]) -> Message:
 
 
 def _in_candles(data: dict[str, Any]) -> bool:
-    return data.get("X", "MARKET") == "MARKET"
+    return bool(data.get("X", "MARKET") == "MARKET")
 
 
 def _aggregate(data: dict[str, Any]) -> Message:
