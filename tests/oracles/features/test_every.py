@@ -51,7 +51,7 @@ def test_every_declared_column_has_an_oracle(whole):
 def test_the_market_of_these_tests_is_one(whole):
     """Once warm six symbols count, and the columns that need the fewest minutes are there."""
     _, found = whole
-    assert [found.markets[START + i]["eligible_count"] for i in (200, 201, 240, 285)] == [0, 6, 6, 1]
+    assert [found.markets[START + i]["eligible_count"] for i in (200, 201, 240, 289)] == [0, 6, 6, 1]
     row = found.markets[START + 270]
     told = ("leader", "market_return_m_1", "breadth_m_5", "correlation_m_60", "first_factor_share_m_60")
     assert all(row[name] is not None for name in told)
