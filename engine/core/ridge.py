@@ -19,7 +19,7 @@ SINGULAR = 1e-12  # of a pivot against its diagonal
 RIDGE = _layout("ridge regression", f"""
     steps             steps that were learned
     fitted            1: the weights below may be used
-    ~total            sum of decayed weights of the steps
+    ~total            sum of the weights of observations, decayed
     ~xx[{WEIGHTS * WEIGHTS}]            sum of x_i x_j, row by row, decayed
     ~xy[{WEIGHTS}]             sum of x_i y, decayed
     ~weights[{WEIGHTS}]        of the newest fit
@@ -29,7 +29,7 @@ RIDGE = _layout("ridge regression", f"""
 @inlined
 def decay_model(model: Any, decay: float, width: int) -> None:
     """Begin a step: what was learned counts less by the factor `decay`."""
-    model.total = decay * model.total + 1.0
+    model.total = decay * model.total
     model.steps += 1
     for i in range(width):
         model.xy[i] = decay * model.xy[i]
@@ -40,6 +40,7 @@ def decay_model(model: Any, decay: float, width: int) -> None:
 @inlined
 def learn(model: Any, x: np.ndarray, y: float, weight: float, width: int) -> None:
     """Add one observation of the running step. x: (width,) with x[0] = 1."""
+    model.total += weight
     for i in range(width):
         model.xy[i] += weight * (x[i] * y)
         for j in range(width):

@@ -113,31 +113,37 @@ def write_residuals(members, minute, rows, symbols, units, ring, turn, kalman, e
 
 
 @kernel
-def learn_final(members, minute, final, symbols, units, ring, ridges, seasons, x, room):
-    """Learn from the final rows of `minute`, and fit what is to be fitted behind it. final: ROW (symbols,)."""
+def learn_final(members, minute, final, symbols, units, ring, ridges, seasons, x):
+    """Learn from the final rows of `minute`. members: symbols that have one; final: ROW (symbols,)."""
     place = minute % RECENT + RECENT
-    is_full_hour = (minute + 1) % 60 == 0
     for i in range(members.shape[0]):
         s = members[i]
         row = final[s]
-        if row.dq_status == OK:
-            fill_order_flow(row, symbols[s], units, x)
-            y = ring[s, LOG_RETURN, place]
-            if is_whole(x, y, ORDER_FLOW_WIDTH):
-                decay_model(ridges[s, ORDER_FLOW], DAY_HALVES, ORDER_FLOW_WIDTH)
-                learn(ridges[s, ORDER_FLOW], x, y, 1.0, ORDER_FLOW_WIDTH)
-            fill_basis_carry(row, x)
-            y = ring[s, BASIS, place]
-            if is_whole(x, y, BASIS_CARRY_WIDTH):
-                decay_model(ridges[s, BASIS_CARRY], WEEK_HALVES, BASIS_CARRY_WIDTH)
-                learn(ridges[s, BASIS_CARRY], x, y, 1.0, BASIS_CARRY_WIDTH)
-            learn_season(seasons[s], minute, ring[s, VOLUME, place])
-        if is_full_hour:
-            if ridges[s, ORDER_FLOW].steps >= STEPS_MIN:
-                fit(ridges[s, ORDER_FLOW], ORDER_FLOW_WIDTH, room)
-            if ridges[s, BASIS_CARRY].steps >= STEPS_MIN:
-                fit(ridges[s, BASIS_CARRY], BASIS_CARRY_WIDTH, room)
-            copy_season(seasons[s])
+        if row.dq_status != OK:
+            continue
+        fill_order_flow(row, symbols[s], units, x)
+        y = ring[s, LOG_RETURN, place]
+        if is_whole(x, y, ORDER_FLOW_WIDTH):
+            decay_model(ridges[s, ORDER_FLOW], DAY_HALVES, ORDER_FLOW_WIDTH)
+            learn(ridges[s, ORDER_FLOW], x, y, 1.0, ORDER_FLOW_WIDTH)
+        fill_basis_carry(row, x)
+        y = ring[s, BASIS, place]
+        if is_whole(x, y, BASIS_CARRY_WIDTH):
+            decay_model(ridges[s, BASIS_CARRY], WEEK_HALVES, BASIS_CARRY_WIDTH)
+            learn(ridges[s, BASIS_CARRY], x, y, 1.0, BASIS_CARRY_WIDTH)
+        learn_season(seasons[s], minute, ring[s, VOLUME, place])
+
+
+@kernel
+def fit_all(members, ridges, seasons, room):
+    """At a full hour: what was learned so far is what the next hour is predicted from."""
+    for i in range(members.shape[0]):
+        s = members[i]
+        if ridges[s, ORDER_FLOW].steps >= STEPS_MIN:
+            fit(ridges[s, ORDER_FLOW], ORDER_FLOW_WIDTH, room)
+        if ridges[s, BASIS_CARRY].steps >= STEPS_MIN:
+            fit(ridges[s, BASIS_CARRY], BASIS_CARRY_WIDTH, room)
+        copy_season(seasons[s])
 
 
 def compute(state: EngineState, members: np.ndarray, minute: int) -> None:
@@ -159,7 +165,8 @@ def settle(state: EngineState, members: np.ndarray, minute: int) -> None:
     final = history.words[minute % history.minutes].view(ROW).reshape(-1)
     learn_final(
         held, minute, final, state.tape.symbols, FLOAT_POWERS_OF_TEN, own.ring, own.ridges, own.seasons,
-        own.observation, own.equations,
+        own.observation,
     )  # fmt: skip
     if (minute + 1) % 60 == 0:
+        fit_all(members, own.ridges, own.seasons, own.equations)
         find_leaders(state, members, minute)
