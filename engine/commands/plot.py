@@ -40,9 +40,9 @@ def plot(session: Path | None, symbol: str, columns: str, last: str | None, tf: 
     if out.suffix not in SUFFIXES:
         raise click.BadParameter(f"it ends in {out.suffix or 'nothing'}, expected one of {', '.join(SUFFIXES)}",
                                  param_hint="--out")  # fmt: skip
-    chosen = _chosen([name.strip() for name in columns.split(",") if name.strip()])
+    chosen = columns_named([name.strip() for name in columns.split(",") if name.strip()])
     venue, _, name = symbol.rpartition(":")
-    rows, origin = queried(session, _query(venue, name, list(chosen), last, tf), ROWS_MAX)
+    rows, origin = queried(session, query_of(venue, name, list(chosen), last, tf), ROWS_MAX)
     if not rows.num_rows:
         raise Stop(Exit.ERROR, f"{symbol} has no {tf} rows here; `conveyor sql` tells which symbols there are: "
                    "SELECT DISTINCT venue, symbol FROM features_snapshot")  # fmt: skip
@@ -58,7 +58,7 @@ def plot(session: Path | None, symbol: str, columns: str, last: str | None, tf: 
         click.echo(f"{out}: {rows.num_rows} minutes ({counts}), {origin} market")
 
 
-def _chosen(names: list[str]) -> dict[str, Column]:
+def columns_named(names: list[str]) -> dict[str, Column]:
     """The columns by the names they were asked for. Raises click.BadParameter that names every wrong one."""
     from engine.core.schema import COLUMNS, Form
 
@@ -77,7 +77,7 @@ def _chosen(names: list[str]) -> dict[str, Column]:
     return {name: drawable[name] for name in dict.fromkeys(names)}
 
 
-def _query(venue: str, symbol: str, columns: list[str], last: str | None, tf: str) -> str:
+def query_of(venue: str, symbol: str, columns: list[str], last: str | None, tf: str) -> str:
     def quoted(text: str) -> str:
         return "'" + text.replace("'", "''") + "'"
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from engine.commands.plot import Drawing, _chosen, _query, plot
+from engine.commands.plot import Drawing, columns_named, plot, query_of
 
 CLOSE_MS = 1_700_000_040_000
 
@@ -25,7 +25,7 @@ def rows(minutes: list[int], status: list[str], **columns: list[float | None]) -
 
 
 def drawing(table: pa.Table, *names: str) -> Drawing:
-    return Drawing(table, _chosen(list(names)), "BTC on hyperliquid, 1m bars, simulated market", 60)
+    return Drawing(table, columns_named(list(names)), "BTC on hyperliquid, 1m bars, simulated market", 60)
 
 
 def bands(axis: Any) -> list[tuple[float, float]]:
@@ -80,10 +80,10 @@ def test_every_wrong_name_is_told_at_once_with_what_was_perhaps_meant():
 
 
 def test_an_alias_is_drawn_under_the_name_it_was_asked_for():
-    assert _chosen(["v_total_m_1"])["v_total_m_1"].name == "quote_volume"
+    assert columns_named(["v_total_m_1"])["v_total_m_1"].name == "quote_volume"
 
 
 def test_a_span_counts_back_from_the_newest_row():
-    assert "- 21600000" in _query("", "BTC", ["close"], "6h", "1m")
+    assert "- 21600000" in query_of("", "BTC", ["close"], "6h", "1m")
     wrong = CliRunner().invoke(plot, ["--symbol", "BTC", "--columns", "close", "--last", "6"])
     assert "'6' is no span; write 90m, 6h or 2d" in wrong.output
