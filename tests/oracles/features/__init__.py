@@ -167,6 +167,32 @@ FLOORS: dict[str, float] = {
     **dict.fromkeys(("roc_10", "roc_20"), 100 * _OF_ONE),
     "hma_100_slope": 1e-13,  # sums of 100 weighted prices, subtracted and divided by the price
     **dict.fromkeys(("macd_line", "macd_signal", "macd_histogram"), _OF_PRICE),
+    # Down to seasonality: ten times and more what one ulp up or down in each logarithm changed on 12 drawn days.
+    "compression_ratio": 1e-11,
+    **dict.fromkeys(("z_vol_m_1", "z_ret_abs_m_1"), 1e-13),
+    **dict.fromkeys(("z_spread_m_1", "z_spread_p95_m_1"), 1e-11),  # logarithms over a small scale
+    **dict.fromkeys(("rs_score_m_5", "vol_dispersion_m_5", "z_vol_mean"), 1e-12),
+    "market_return_m_1": 2e-14,
+    "correlation_m_60": 1e-12,
+    "first_factor_share_m_60": 1e-9,  # 32 powers, not converged where the second factor is as large
+    **dict.fromkeys(("order_flow_prediction", "lead_lag_prediction", "cross_sectional_prediction"), 2e-14),
+    "basis_carry_prediction": 2e-11,
+    # y less its prediction, of which all but 1e-4 or so is equal, over a standard deviation of that size.
+    **dict.fromkeys(("z_kalman_residual", "z_order_flow_residual", "z_lead_lag_residual"), 2e-11),
+    **dict.fromkeys(("z_cross_sectional_residual", "z_basis_carry_residual", "z_seasonality_residual"), 2e-11),
+    # A bound of the input over a scale: 1e-15 of returns over 1e-5, 1e-11 bp over 0.1 bp, 1e-7 of volume over 1e3.
+    **dict.fromkeys(("z_ret_m_1", "z_oi_roc_m_5", "z_basis_m_5", "z_cvd_m_5", "z_cvd_slope_m_5"), 1e-10),
+    **dict.fromkeys(("b_mean_ret_m_1", "b_mean_oi_roc_m_5", "return_dispersion_m_5"), _OF_ONE),
+    **dict.fromkeys(("b_mean_cvd_m_5", "b_mean_cvd_slope_m_5"), _OF_VOLUME),
+    "b_mean_basis_m_5": _OF_10_000,
+    # Values between -1 and 1, over a deviation of at least 0.01.
+    **dict.fromkeys(("z_breadth_m_1", "z_share_above_ma_50", "z_share_above_ma_200", "z_new_high_low_m_60"), 1e-12),
+    **dict.fromkeys(("breadth_composite", "breadth_prediction", "z_breadth_residual"), 1e-12),
+    # Columns of bars: as those of minutes.
+    **dict.fromkeys(("ret", "ret_abs", "oi_roc"), _OF_ONE),
+    "rv": 2e-14,
+    **dict.fromkeys(("z_vol", "z_ret_abs", "z_spread"), 1e-11),
+    **dict.fromkeys(("z_oi_roc", "z_basis"), 1e-10),
     "bb_width_20": 1e-14,
     "bb_position_20": 1e-9,  # of price, divided by a width of a tick
 }
