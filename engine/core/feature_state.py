@@ -37,6 +37,51 @@ INPUTS = (
     HMA_RAW, HMA, STOCH_K,
 ) = range(len(INPUTS))  # fmt: skip
 
+SWINGS = 160  # swing highs and lows of 240 minutes: two of a kind are at least 3 minutes apart
+
+TREND_STATE = _layout("trend", """
+    minute            newest usable minute with a close; -1: none
+    ranges            true ranges since the recursion began
+    ~high             of that minute
+    ~low              of that minute
+    ~close            of that minute
+    ~range[2]         Wilder's mean of the true range, over 14 and 21; a sum until there are as many
+    ~up[2]            of the movement upwards
+    ~down[2]          of the movement downwards
+    ~direction[2]     of the directional index
+""")  # fmt: skip
+
+OSCILLATOR_STATE = _layout("oscillators", """
+    minute            newest usable minute with a close; -1: none
+    closes            closes since the recursion began
+    ~close            of that minute
+    ~gain[3]          Wilder's mean of gains, over 14, 21 and 50; a sum until there are as many
+    ~loss[3]          of losses
+    ~fast             mean that remembers, over 12; a sum until there are as many
+    ~slow             over 26
+    ~signal           over 9, of their differences
+""")  # fmt: skip
+
+LEVEL_STATE = _layout("levels", f"""
+    minute            newest usable minute with a close; -1: none
+    ~width            atr_14 of that minute; NaN: none
+    ~nearest          level of that minute that is nearest to its close; NaN: none
+    nearest_touches   its swing prices
+    high_minute       newest swing high
+    low_minute        newest swing low
+    ~high             price of the newest swing high
+    ~low              price of the newest swing low
+    swings            swings kept: those younger than 240 minutes, highs and lows
+    ~swing_price[{SWINGS}] ascending
+    swing_minute[{SWINGS}] where they are
+    period[2]         day and week of the newest usable minute; day 0 is 1970-01-01, week 0 its ISO week
+    minutes[2]        usable minutes of that day and week so far
+    ~highest[2]       their largest high
+    ~lowest[2]        their smallest low
+    ~prior_highest[2] of the day and the week before; NaN: too few minutes
+    ~prior_lowest[2]  of the day and the week before
+""")  # fmt: skip
+
 HOURS, WEEKDAYS = 24, 7
 
 KALMAN = _layout("local trend", """
@@ -77,6 +122,9 @@ class Features(NamedTuple):
     ring: np.ndarray  # (symbols, INPUTS, 2 * RECENT) float64: minute m stands at m % RECENT and RECENT further on
     newest: np.ndarray  # (symbols,) int64: newest minute of the ring; -1: none
     turn: np.ndarray  # (symbols,) int64, 0 or 1: the place of the newest minute's state
+    trend: np.ndarray  # TREND_STATE (symbols, 2)
+    oscillators: np.ndarray  # OSCILLATOR_STATE (symbols, 2)
+    levels: np.ndarray  # LEVEL_STATE (symbols, 2)
     kalman: np.ndarray  # KALMAN (symbols, 2)
     errors: np.ndarray  # ERROR_SCALE (symbols, 2, estimators)
     ridges: np.ndarray  # RIDGE (symbols, models)
@@ -89,12 +137,21 @@ class Features(NamedTuple):
 def make_features(limits: Any) -> Features:
     """limits: config.schema.Limits."""
     symbols = limits.symbols_max
+    trend, oscillators, levels = (
+        np.zeros((symbols, 2), layout) for layout in (TREND_STATE, OSCILLATOR_STATE, LEVEL_STATE)
+    )
+    for array in (trend, oscillators, levels):
+        array["minute"] = -1
+    levels["high_minute"] = levels["low_minute"] = levels["period"] = -1
     kalman, leaders = np.zeros((symbols, 2), KALMAN), np.zeros(symbols, LEADER)
     kalman["minute"] = leaders["peer"] = -1
     return Features(
         ring=np.full((symbols, len(INPUTS), 2 * RECENT), np.nan),
         newest=np.full(symbols, -1, np.int64),
         turn=np.zeros(symbols, np.int64),
+        trend=trend,
+        oscillators=oscillators,
+        levels=levels,
         kalman=kalman,
         errors=np.zeros((symbols, 2, SEASONALITY_ERROR + 1), ERROR_SCALE),
         ridges=np.zeros((symbols, BASIS_CARRY + 1), RIDGE),

@@ -7,11 +7,17 @@ from collections.abc import Callable
 import numpy as np
 
 from engine.core.state import EngineState
-from engine.features import residuals
+from engine.features import candles, levels, oscillators, residuals, trend
 from engine.features.inputs import OWN_FIELDS, OWN_NULLS, UNITS, blank, forget, observe
 
 Family = Callable[[EngineState, np.ndarray, int], None]
-FAMILIES: tuple[Family, ...] = (residuals.compute,)  # read downwards: later ones read columns of earlier ones
+FAMILIES: tuple[Family, ...] = (
+    trend.compute,
+    oscillators.compute,
+    levels.compute,
+    candles.compute,
+    residuals.compute,
+)  # read downwards: later ones read columns of earlier ones
 
 
 def compute(state: EngineState, members: np.ndarray, minute: int, oi_stale_ms: int) -> None:
