@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import e, log, sqrt
 from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.oracles.features import Minute
 from tests.oracles.features.baselines import SEED_SCALE, Baseline
-from tests.oracles.features.rollups import Bar, RowMinute, rollups
+from tests.oracles.features.days import days
+from tests.oracles.features.rollups import MINUTES, Bar, RowMinute, rollups
 
 BLOCK = 1_933_344  # of 15 minutes; 00:00 UTC
 FIRST = BLOCK * 15
@@ -249,3 +253,53 @@ def test_bars_forget_half_in_their_half_life(half_life):
     for _ in range(half_life):
         baseline.fold(10.5)
     assert 10.5 - baseline.mean == pytest.approx((10.5 - before) / 2, rel=1e-9)
+
+
+# --- drawn days -------------------------------------------------------------------------------------------------------
+
+
+def told_to_bars(minutes: list[Minute]) -> list[RowMinute]:
+    """The minutes with what only bars read, made up where a Minute does not say it."""
+    return [
+        RowMinute(
+            **{one.name: getattr(row, one.name) for one in fields(Minute)},
+            ohlc_source="trade" if row.trade_count else "none" if row.close is None else "mid",
+            reasons=frozenset() if row.status == "ok" else frozenset({row.status}),
+            quote_ns=0 if row.spread_mean is None else 60 * 10**9,
+            oi_open=row.oi_close,
+        )
+        for row in minutes
+    ]
+
+
+@settings(max_examples=20, deadline=None)
+@given(minutes=days(stretches_max=12), tf=st.sampled_from(("15m", "1h")), data=st.data())
+def test_a_bar_is_the_same_whatever_comes_after(minutes, tf, data):
+    rows = told_to_bars(minutes)
+    n = MINUTES[tf]
+    block = data.draw(st.sampled_from([row.minute // n for row in rows]))
+    until = [row for row in rows if row.minute < (block + 1) * n]
+    short = rollups(until, tf)
+    assert short == rollups(rows, tf)[: len(short)]
+    assert short[-1]["bar"] == block
+
+
+@settings(max_examples=20, deadline=None)
+@given(minutes=days(stretches_max=12), tf=st.sampled_from(("15m", "1h")))
+def test_bars_leave_nothing_out(minutes, tf):
+    rows = told_to_bars(minutes)
+    bars = rollups(rows, tf)
+    assert sum(bar["minutes_present"] for bar in bars) == len(rows)
+    assert sum(bar["trade_count"] for bar in bars) == sum(row.trade_count for row in rows)
+    for bar in bars:
+        inside = [row for row in rows if row.minute // MINUTES[tf] == bar["bar"]]
+        traded = [row for row in inside if row.trade_count] or inside
+        assert bar["high"] in [row.high for row in traded]
+        assert bar["low"] <= min(bar["open"], bar["close"]) <= max(bar["open"], bar["close"]) <= bar["high"]
+        assert bar["taker_buy_quote_volume"] + bar["taker_sell_quote_volume"] == pytest.approx(bar["quote_volume"])
+        assert (bar["dq_status"] == "ok") == (10 * (MINUTES[tf] - bar["minutes_ok"]) <= MINUTES[tf])
+        assert (
+            bar["vwap"] is None
+            or bar["low"] * (1 - 1e-9) <= bar["vwap"] <= bar["high"] * (1 + 1e-9)
+            or inside[0].inverse
+        )
