@@ -115,6 +115,22 @@ SEASON = _layout("seasonal volume", f"""
 KALMAN_ERROR, ORDER_FLOW_ERROR, BASIS_CARRY_ERROR, LEAD_LAG_ERROR, SEASONALITY_ERROR = range(5)
 ORDER_FLOW, BASIS_CARRY = range(2)  # places in Features.ridges
 
+BUCKETS = 50  # of equal volume, whose imbalance vpin is the mean of
+
+FLOW_STATE = _layout("flow", f"""
+    day               UTC day of the newest usable minute; 1970-01-01 is 0
+    hour              its hour, counted from there
+    ~level            sum of D of that day
+    ~traded_quote     sum of vwap * B of that day
+    ~traded_base      sum of B over the minutes with a trade
+    ~bucket_size      quote volume of a bucket; 0: there are none yet
+    ~bought           in the running bucket
+    ~sold             in the running bucket
+    buckets           full ones so far
+    ~vpin             mean of the newest 50; NaN: fewer
+    ~imbalances[{BUCKETS}]   of the newest full ones, the n-th at n % {BUCKETS}
+""")  # fmt: skip
+
 
 class Features(NamedTuple):
     """What the stage owns."""
@@ -132,6 +148,7 @@ class Features(NamedTuple):
     seasons: np.ndarray  # SEASON (symbols,)
     observation: np.ndarray  # (WEIGHTS,) float64: room for one observation; holds nothing between two closes
     equations: np.ndarray  # (WEIGHTS * (WEIGHTS + 1),) float64: room of a fit
+    flow: np.ndarray  # FLOW_STATE (symbols, 2)
 
 
 def make_features(limits: Any) -> Features:
@@ -145,6 +162,9 @@ def make_features(limits: Any) -> Features:
     levels["high_minute"] = levels["low_minute"] = levels["period"] = -1
     kalman, leaders = np.zeros((symbols, 2), KALMAN), np.zeros(symbols, LEADER)
     kalman["minute"] = leaders["peer"] = -1
+    flow = np.zeros((symbols, 2), FLOW_STATE)
+    flow["day"] = flow["hour"] = -1
+    flow["vpin"] = np.nan
     return Features(
         ring=np.full((symbols, len(INPUTS), 2 * RECENT), np.nan),
         newest=np.full(symbols, -1, np.int64),
@@ -159,4 +179,5 @@ def make_features(limits: Any) -> Features:
         seasons=np.zeros(symbols, SEASON),
         observation=np.zeros(WEIGHTS),
         equations=np.zeros(WEIGHTS * (WEIGHTS + 1)),
+        flow=flow,
     )

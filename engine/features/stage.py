@@ -7,11 +7,25 @@ from collections.abc import Callable
 import numpy as np
 
 from engine.core.state import EngineState
-from engine.features import candles, levels, oscillators, residuals, trend
+from engine.features import (
+    candles,
+    flow,
+    levels,
+    microstructure,
+    oscillators,
+    positioning,
+    price,
+    residuals,
+    trend,
+)
 from engine.features.inputs import OWN_FIELDS, OWN_NULLS, UNITS, blank, forget, observe
 
 Family = Callable[[EngineState, np.ndarray, int], None]
 FAMILIES: tuple[Family, ...] = (
+    price.compute,
+    flow.compute,
+    positioning.compute,
+    microstructure.compute,
     trend.compute,
     oscillators.compute,
     levels.compute,
