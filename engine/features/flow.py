@@ -17,7 +17,7 @@ IMPACT_WINDOW, IMPACT_MINUTES_MIN = 15, 10
 BUCKET_IN_MEAN_MINUTES = 28.8  # a fiftieth of a day
 SIZE_FROM_MINUTES, SIZE_MINUTES_MIN = 240, 60
 FULL = 1e-9  # a bucket with at most this part of its size free is full
-LOOP_MAX = 200  # buckets that one minute fills one by one: those it filled before are alike, and forgotten
+LOOP_MAX = 64  # buckets that one minute fills one by one: those it filled before are alike, and forgotten
 
 
 @inlined
@@ -85,10 +85,11 @@ def bucket_size(volumes, place):
 def pour(state, buy, sell):
     """A minute's volume into the buckets, buys and sells in equal proportion until one is full, then the next."""
     before = state.buckets
-    if buy + sell > LOOP_MAX * state.bucket_size:
-        share = 1.0 - LOOP_MAX * state.bucket_size / (buy + sell)
-        buy -= share * buy
-        sell -= share * sell
+    filled = np.floor((buy + sell) / state.bucket_size) - LOOP_MAX
+    if filled > 0.0:
+        share = 1.0 - filled * state.bucket_size / (buy + sell)
+        buy *= share
+        sell *= share
     while buy + sell > 0.0:
         room = max(0.0, state.bucket_size - (state.bought + state.sold))
         share = min(1.0, room / (buy + sell))

@@ -60,8 +60,8 @@ def a_state(minutes: Sequence[Minute]) -> EngineState:
 
 def put(state: EngineState, minute: Minute) -> None:
     """Write what bars and quality would have written of a minute, and of its inside."""
+    state.bars.rows[0] = BLANK
     row = state.bars.rows[0]
-    row[...] = BLANK
     for name in GIVEN:
         _write(row, name, getattr(minute, name))
     row["dq_status"] = Status[minute.status.upper()]

@@ -72,4 +72,4 @@ def test_a_minute_of_a_million_buckets_ends() -> None:
     """The size is of quiet hours; what cannot be told one by one is told by the last ones, all alike."""
     quiet = [traded(60_000 + k, 0.001, 0.001) for k in range(119)]
     (*_, row) = to_rows([*quiet, traded(60_119, 30_000_000.0, 10_000_000.0)])
-    assert abs((row["vpin"] or 0.0) - 0.5) < 1e-11
+    assert abs((row["vpin"] or 0.0) - 0.5) < 1e-12

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 
@@ -19,7 +21,7 @@ def test_any_days(minutes: list[Minute]) -> None:
     compare(microstructure, minutes)
 
 
-def quoted(spreads: list[float | None], quote_count: int = 60) -> Minute:
+def quoted(spreads: Sequence[float | None], quote_count: int = 60) -> Minute:
     return Minute(100, mids=[None if x is None else 100.0 for x in spreads], spreads=spreads, quote_count=quote_count)
 
 

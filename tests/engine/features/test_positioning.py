@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 
 from tests.engine.features.agreement import compare
@@ -18,8 +20,8 @@ def test_any_days(minutes: list[Minute]) -> None:
     compare(positioning, minutes)
 
 
-def told(t: int, interest: float, staleness_ms: int = 0, **columns: object) -> Minute:
-    return Minute(t, oi_close=interest, oi_staleness_ms=staleness_ms, **columns)  # type: ignore[arg-type]
+def told(t: int, interest: float, **columns: Any) -> Minute:
+    return Minute(t, oi_close=interest, oi_staleness_ms=0, **columns)
 
 
 def test_open_interest_by_head() -> None:
@@ -34,7 +36,7 @@ def test_open_interest_by_head() -> None:
 
 
 def test_contracts_are_worth_their_size() -> None:
-    more = {"inverse": True, "contract_size": 100.0, "liquidation_count": 1, "mid_close": 50.0}
+    more: dict[str, Any] = {"inverse": True, "contract_size": 100.0, "liquidation_count": 1, "mid_close": 50.0}
     minutes = [told(100 + k, 7.0, liquidation_buy_base=2.0, liquidation_sell_base=1.0, **more) for k in range(5)]
     row = to_rows(minutes)[-1]
     assert (row["oi_quote"], row["liq_count_m_5"], row["liq_notional_m_5"]) == (700.0, 5.0, 1_500.0)
