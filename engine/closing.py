@@ -6,8 +6,10 @@ import numpy as np
 
 from config.schema import Core
 from engine.bars import stage as bars
+from engine.context import stage as context
+from engine.context.roster import Rosters
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
-from engine.core.effects import Effect, Event, MinuteRows
+from engine.core.effects import Effect, Event, MarketRow, MinuteRows
 from engine.core.layouts import (
     CLOCK_LEDGER,
     CLOCK_NOW,
@@ -21,7 +23,7 @@ from engine.core.marks import add_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
 from engine.core.records import Record, RecordKind
 from engine.core.registry import Registry
-from engine.core.schema import CloseReason, Reason, Status
+from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import EngineState
 from engine.features import stage as features
 from engine.quality import stage as quality
@@ -68,6 +70,7 @@ class Minutes:
         self.link = 0
         self.chain = GENESIS
         self.late: dict[tuple[int, int], int] = {}  # (symbol, minute) -> trades after grace since the last TICK
+        self.rosters = Rosters()
         self.recovery = Recovery()
         self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, while it is remembered
 
@@ -113,7 +116,8 @@ class Minutes:
         quality.close(belt, sums, members, minute, witness, self._quality_limits())
         self.universe.mark(venue, minute, members, sums.rows)
         features.compute(self.state, members, minute, self.core.quality.oi_stale_ms)
-        self._publish(venue, minute, members, effects)
+        market = context.compute(self.state, venue, members, minute, self.rosters.of(venue, self.registry))
+        self._publish(venue, minute, members, effects, market)
         belt.symbols["active"][members[belt.symbols["active"][members] == 2]] = 0
         row = belt.venues[venue]
         row["open_minute"], row["grace_open"], row["dirty"] = minute + 1, 1, 0
@@ -144,8 +148,8 @@ class Minutes:
         history.take_home(minute, members, sums.rows)
         bars.revise(belt, sums, members, minute)
         quality.revise(belt, sums, members, minute, True)
-        self._refeature(venue, minute, members)
-        self._publish(venue, minute, members, effects)
+        market = self._refeature(venue, minute, members)
+        self._publish(venue, minute, members, effects, market)
         effects += self.recovery.ask_for_holes(self.state, self.registry, members, minute)
         self.settle(self.recovery.judge(self.state, self.registry, venue, members.tolist()), effects)
 
@@ -159,9 +163,8 @@ class Minutes:
         belt.venues[venue]["grace_open"] = belt.venues[venue]["candles_due"] = 0
         effects += self.recovery.count_absent(self.state, self.registry, venue, minute)
         self.recovery.forget(self.state, venue)
-        mine = np.flatnonzero(belt.symbols["venue"] == venue).tolist()
-        by_name = np.array(sorted(mine, key=self.registry.names.__getitem__), np.int64)
-        features.settle(self.state, by_name, minute - 1)
+        features.settle(self.state, self.rosters.of(venue, self.registry).order, minute - 1)
+        context.settle(self.state, venue, minute - 1)
 
     def take_candle(self, symbol: int, message: Candle, record: Record, effects: list[Effect]) -> None:
         """A venue's candle: for a minute in grace or one still to come it is kept, against a final one compared."""
@@ -201,8 +204,8 @@ class Minutes:
             self.state.history.take_home(minute, members, self.state.bars.rows)
             in_grace = self._in_grace(venue, minute)
             quality.revise(self.state.tape, self.state.bars, members, minute, in_grace, added, taken_back)
-            self._refeature(venue, minute, members)
-            self._publish(venue, minute, members, effects)
+            market = self._refeature(venue, minute, members)
+            self._publish(venue, minute, members, effects, market)
 
     def _in_grace(self, venue: int, minute: int) -> bool:
         row = self.state.tape.venues[venue]
@@ -254,18 +257,24 @@ class Minutes:
         for name in ("received", "late_dropped"):
             rows[name][symbol] += late
         quality.revise(belt, self.state.bars, members, minute, in_grace, int(reasons))
-        self._refeature(venue, minute, members)
-        self._publish(venue, minute, members, effects)
+        market = self._refeature(venue, minute, members)
+        self._publish(venue, minute, members, effects, market)
 
-    def _refeature(self, venue: int, minute: int, members: np.ndarray) -> None:
-        """A revision of some rows: in grace their columns are computed again, later only what they teach changes."""
-        if self._in_grace(venue, minute):
-            features.compute(self.state, members, minute, self.core.quality.oi_stale_ms)
-        else:
+    def _refeature(self, venue: int, minute: int, members: np.ndarray) -> np.ndarray | None:
+        """A revision of some rows: in grace their columns are computed again, later only what they teach changes.
+
+        In grace the market row is made anew as well, and returned; the rows of other symbols stay as they are.
+        """
+        if not self._in_grace(venue, minute):
             features.relearn(self.state, members, minute, self.core.quality.oi_stale_ms)
+            return None
+        features.compute(self.state, members, minute, self.core.quality.oi_stale_ms)
+        return context.compute(self.state, venue, members, minute, self.rosters.of(venue, self.registry))
 
-    def _publish(self, venue: int, minute: int, members: np.ndarray, effects: list[Effect]) -> None:
-        """Remember the rows of a minute, digest every stage, add a link to the chain."""
+    def _publish(
+        self, venue: int, minute: int, members: np.ndarray, effects: list[Effect], market: np.ndarray | None
+    ) -> None:
+        """Remember the rows of a minute, digest every stage, add a link to the chain. market: MARKET (1,)."""
         if not len(members):
             return
         rows = self.state.bars.rows.take(members)
@@ -282,11 +291,21 @@ class Minutes:
         digests = {}
         for stage in STAGES:
             words = tape.close(self.state.tape, venue) if stage == "tape" else row_words(stage, rows, self.state.room)
+            if stage == "context" and market is not None:
+                words = np.concatenate([words.ravel(), context.words_of(market).ravel()])
             digests[stage] = stage_digest(stage, name, minute, revision, symbols, words)
         self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
         seq = int(self.state.tape.clock[CLOCK_SEQ])
-        effects.append(MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision))
+        told = None if market is None else MarketRow(market[0].copy(), self._named_in(market))
+        effects.append(
+            MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision, told)
+        )
         self.link += 1
+
+    def _named_in(self, market: np.ndarray) -> dict[int, str]:
+        """Names of the symbols that stand in a market row."""
+        listed = [market[0]["leader"], *market[0]["rs_top"], *market[0]["rs_bottom"]]
+        return {int(s): self.registry.names[s] for s in listed if s != NULL}
 
     def _quality_limits(self) -> quality.Limits:
         limits = self.core.quality

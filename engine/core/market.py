@@ -179,3 +179,12 @@ MARKET = np.dtype(
         for column in MARKET_COLUMNS
     ]
 )
+
+
+def _reals() -> np.ndarray:
+    """Places, among the words of a market row, of those that hold a float64."""
+    words = [column.form is Form.REAL for column in MARKET_COLUMNS for _ in range(LENGTHS.get(column.name, 1))]
+    return np.flatnonzero(np.array(words))
+
+
+MARKET_REALS = _reals()

@@ -40,6 +40,7 @@ from engine.core.layouts import (
     UNIVERSE,
     VENUE,
 )
+from engine.core.market_state import make_market_room, make_markets
 from engine.core.rings import ColumnRing, RowRing
 from engine.core.schema import NULL, ROW
 
@@ -117,6 +118,7 @@ PER_SYMBOL = {
     "bars.depth_now", "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid", "bars.previous_id",
     "bars.candle_minutes",
     "universe.carried", *(f"features.{name}" for name in Features._fields),
+    "market.seen", "market.seen_minutes", "market.excluded",
 }  # fmt: skip
 
 
@@ -182,6 +184,8 @@ class EngineState:
             loaded=zeros(1, LOADED),
         )
         self.features = make_features(limits)
+        self.market = make_markets(limits)
+        self.market_room = make_market_room(limits)  # holds nothing between two closes
         self.room = zeros(symbols * ROW.itemsize // 8, np.int64)  # holds nothing between two closes
         self.history = RowRing(ROW, symbols, limits.history_minutes)
         self.windows = ColumnRing(ROW, WINDOW_COLUMNS, symbols, limits.history_minutes)
@@ -232,4 +236,5 @@ class EngineState:
         named |= {f"bars.{name}": array for name, array in self.bars._asdict().items()}
         named |= {f"universe.{name}": array for name, array in self.universe._asdict().items()}
         named |= {f"features.{name}": array for name, array in self.features._asdict().items()}
+        named |= {f"market.{name}": array for name, array in self.market._asdict().items()}
         return named | {"history": self.history.words, "held": self.history.held, "windows": self.windows.words}

@@ -1,0 +1,102 @@
+"""What the stage `context` remembers of each symbol and of each venue's market, allocated once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.core.layouts import SLOTS, _layout
+from engine.core.market import MARKET
+
+CORRELATED_MINUTES = 60
+SHARE_MINUTES = 5  # of quote volume, for the share of the leader
+
+# What the market reads of a symbol's row, so that a revision of one symbol reads one row. NaN: null.
+SEEN = (
+    "score",  # rs_score_m_5
+    "lead",
+    "return_1", "return_5",  # ret_m_1, ret_m_5
+    "log_return",  # r
+    "z_vol",
+    "rv",  # rv_h_1
+    "spread_bp",
+    "slope",  # hma_100_slope
+    "adx",  # adx_14
+    "funding_s",  # time_to_next_funding_s
+    "shock",  # 1: a spike flag is 1
+    "above_50", "above_200",  # 1: C above the mean of as many minutes
+    "new_high_low",  # 1 new high, -1 new low, 0 neither
+    "volume_5", "volume_60",  # V over so many minutes
+    "revision",  # universe_rev
+)  # fmt: skip
+(
+    SCORE, LEAD, RETURN_1, RETURN_5, SEEN_LOG_RETURN, Z_VOL, RV, SPREAD_BP, SLOPE, ADX, FUNDING_S, SHOCK, ABOVE_50,
+    ABOVE_200, NEW_HIGH_LOW, VOLUME_5, VOLUME_60, REVISION,
+) = range(len(SEEN))  # fmt: skip
+
+# Windows of 30 days of a venue, a value of each minute whose label is a whole multiple of SAMPLED_MINUTES: they hold
+# figures of a whole hour, so that more of them would say the same again.
+WINDOWS = ("market_rv_h_1", "market_volume_h_1", "market_spread_bp")
+WINDOW_RV, WINDOW_VOLUME, WINDOW_SPREAD = range(len(WINDOWS))
+SAMPLED_MINUTES = 5
+WINDOW_VALUES = 30 * 1_440 // SAMPLED_MINUTES
+
+MOMENT = _layout("moments of a breadth", """
+    count             values that taught it
+    ~mean             exponential mean
+    ~variance         exponential variance
+""")  # fmt: skip
+BREADTHS = ("breadth_m_1", "share_above_ma_50", "share_above_ma_200", "new_high_low_m_60")
+
+
+class Markets(NamedTuple):
+    """What the stage owns."""
+
+    rows: np.ndarray  # MARKET (venues, SLOTS): the market row of minute m at m % SLOTS, its newest revision
+    minutes: np.ndarray  # (venues, SLOTS) int64: whose it is; -1: nobody's
+    moments: np.ndarray  # MOMENT (venues, BREADTHS)
+    counts: np.ndarray  # (venues, WINDOWS) int64: values that ever came
+    arrivals: np.ndarray  # (venues, WINDOWS, WINDOW_VALUES) float32: see sorted_window.py
+    ordered: np.ndarray  # the same, sorted
+    seen: np.ndarray  # (symbols, SEEN) float64: of each symbol's newest row
+    seen_minutes: np.ndarray  # (symbols,) int64: its minute; -1: none
+    excluded: np.ndarray  # (symbols,) int64: code of Exclusion
+
+
+class MarketRoom(NamedTuple):
+    """Memory that holds nothing between two closes."""
+
+    chosen: np.ndarray  # (symbols,) int64: the eligible, by name
+    values: np.ndarray  # (symbols,) float64
+    places: np.ndarray  # (symbols,) int64
+    gram: np.ndarray  # (CORRELATED_MINUTES, CORRELATED_MINUTES) float64
+    vectors: np.ndarray  # (4, CORRELATED_MINUTES) float64
+
+
+def make_markets(limits: Any) -> Markets:
+    """limits: config.schema.Limits."""
+    venues, symbols = limits.venues_max, limits.symbols_max
+    return Markets(
+        rows=np.zeros((venues, SLOTS), MARKET),
+        minutes=np.full((venues, SLOTS), -1, np.int64),
+        moments=np.zeros((venues, len(BREADTHS)), MOMENT),
+        counts=np.zeros((venues, len(WINDOWS)), np.int64),
+        arrivals=np.zeros((venues, len(WINDOWS), WINDOW_VALUES), np.float32),
+        ordered=np.zeros((venues, len(WINDOWS), WINDOW_VALUES), np.float32),
+        seen=np.full((symbols, len(SEEN)), np.nan),
+        seen_minutes=np.full(symbols, -1, np.int64),
+        excluded=np.zeros(symbols, np.int64),
+    )
+
+
+def make_market_room(limits: Any) -> MarketRoom:
+    """limits: config.schema.Limits."""
+    symbols = limits.symbols_max
+    return MarketRoom(
+        chosen=np.zeros(symbols, np.int64),
+        values=np.zeros(symbols),
+        places=np.zeros(symbols, np.int64),
+        gram=np.zeros((CORRELATED_MINUTES, CORRELATED_MINUTES)),
+        vectors=np.zeros((4, CORRELATED_MINUTES)),
+    )
