@@ -66,8 +66,8 @@ def judge_liquidity(row, counts, ordered):
         row.liquidity_reason = FEW_MINUTES
     else:
         volume = 100.0 * rank(row.market_volume_h_1, counts[WINDOW_VOLUME], ordered[WINDOW_VOLUME])
-        tightness = 100.0 * (1.0 - rank(row.market_spread_bp, counts[WINDOW_SPREAD], ordered[WINDOW_SPREAD]))
-        percentile = (volume + tightness) / 2.0
+        spread = 100.0 * rank(row.market_spread_bp, counts[WINDOW_SPREAD], ordered[WINDOW_SPREAD])
+        percentile = (volume + (100.0 - spread)) / 2.0
         row.liquidity_percentile = percentile
         row.liquidity_regime, row.liquidity_confidence = class_of(percentile), depth_of(percentile)
 

@@ -148,7 +148,7 @@ MARKET_COLUMNS: tuple[Column, ...] = (
     regime_class("volatility_regime", "low|medium|high|extreme", "30 d", "volatility_percentile", UNTOLD, "bounds 20, 80, 95"),
     regime("volatility_confidence", "0..1", "30 d", "volatility_percentile", UNTOLD, "how deep in its class the percentile lies"),
     regime_class("volatility_reason", REASONS, "30 d", "market_rv_h_1", "never", "why it is null"),
-    regime("liquidity_percentile", "1 of 100", "30 d", "market_volume_h_1 market_spread_bp", UNTOLD, "mean of 100 rank of volume and 100 (1 - rank of spread)"),
+    regime("liquidity_percentile", "1 of 100", "30 d", "market_volume_h_1 market_spread_bp", UNTOLD, "mean of 100 rank of volume and 100 - 100 rank of spread"),
     regime_class("liquidity_regime", CLASSES, "30 d", "liquidity_percentile", UNTOLD, "bounds 20, 80, 95"),
     regime("liquidity_confidence", "0..1", "30 d", "liquidity_percentile", UNTOLD, "how deep in its class the percentile lies"),
     regime_class("liquidity_reason", REASONS, "30 d", "market_volume_h_1 market_spread_bp", "never", "why it is null"),
