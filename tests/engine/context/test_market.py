@@ -73,7 +73,7 @@ def test_the_leader_leads_and_btc_stands_in() -> None:
     assert row["leader"] == "DUSDT"  # the first tenth of five is one: 4.5 + 0.6 + 0.2 is the largest score
     assert row["lead_score"] == 0.02 * 2.0  # its open interest grows while it falls
     assert row["dominance_share"] == 0.6
-    still = {name: {"ret_m_5": 0.0} for name in FIVE}
+    still: dict[str, dict[str, Any]] = {name: {"ret_m_5": 0.0} for name in FIVE}
     assert market_of(Stage(FIVE), **still)["leader"] == "BTCUSDT"
     assert market_of(Stage(FIVE), **still)["lead_score"] == 0.0
     without = market_of(Stage(FIVE), **{**still, "BTCUSDT": {"dq_status": "stale"}})
