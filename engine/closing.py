@@ -164,7 +164,7 @@ class Minutes:
         effects += self.recovery.count_absent(self.state, self.registry, venue, minute)
         self.recovery.forget(self.state, venue)
         features.settle(self.state, self.rosters.of(venue, self.registry).order, minute - 1)
-        context.settle(self.state, venue, minute - 1)
+        context.settle(self.state, venue, minute - 1, self.rosters.of(venue, self.registry))
 
     def take_candle(self, symbol: int, message: Candle, record: Record, effects: list[Effect]) -> None:
         """A venue's candle: for a minute in grace or one still to come it is kept, against a final one compared."""

@@ -6,6 +6,15 @@ import numpy as np
 
 from engine.context.breadth import find_breadth, learn_breadth
 from engine.context.correlation import correlate
+from engine.context.cross_section import (
+    begin_exposures,
+    expose,
+    fit_if_taught,
+    learn_cross_section,
+    learn_from_breadth,
+    write_breadth,
+    write_cross_section,
+)
 from engine.context.market import elect, find_leader, find_middle
 from engine.context.regimes import judge_regimes, learn_levels
 from engine.context.roster import Roster
@@ -14,6 +23,8 @@ from engine.core.digest import make_words_canonical
 from engine.core.layouts import SLOTS
 from engine.core.market import MARKET, MARKET_REALS
 from engine.core.state import EngineState
+
+MINUTES_PER_HOUR = 60
 
 
 def compute(state: EngineState, venue: int, members: np.ndarray, minute: int, roster: Roster) -> np.ndarray:
@@ -31,6 +42,7 @@ def compute(state: EngineState, venue: int, members: np.ndarray, minute: int, ro
     find_leader(chosen, roster.majors, own.seen, room.values, room.places, row)
     find_middle(chosen, own.seen, room.values, room.places, row)
     find_breadth(chosen, own.seen, own.moments[venue], room.values, row)
+    venue_residuals(state, venue, members, chosen, minute)
     correlate(chosen, minute, state.features.ring, room.gram, room.vectors, row)
     judge_regimes(chosen, minute, own.seen, own.counts[venue], own.ordered[venue], row)
     made = own.rows[venue, slot : slot + 1]
@@ -38,16 +50,39 @@ def compute(state: EngineState, venue: int, members: np.ndarray, minute: int, ro
     return made
 
 
+def venue_residuals(state: EngineState, venue: int, members: np.ndarray, chosen: np.ndarray, minute: int) -> None:
+    """cross_sectional of the members, breadth_mode of the market row."""
+    own, room = state.market, state.market_room
+    begin_exposures(members, minute, own.exposed_newest, own.exposed_turn, own.exposed_minutes, own.exposures)
+    expose(chosen, own.seen, room.values, room.places, room.ranks[0], room.ranks[1], own.exposed_turn, own.exposures)
+    write_cross_section(members, state.bars.rows, own.ridges[venue, 0], own.exposed_turn, own.exposures, own.errors)
+    if own.breadth_newest[venue] != minute:
+        own.breadth_newest[venue] = minute
+        own.breadth_turn[venue] ^= 1
+    before = (minute - 1) % SLOTS
+    now = int(own.breadth_turn[venue])
+    write_breadth(
+        own.rows[venue, minute % SLOTS], own.rows[venue, before], own.minutes[venue, before] == minute - 1,
+        own.ridges[venue, 1], own.breadth_errors[venue, now ^ 1], own.breadth_errors[venue, now], room.observation,
+    )  # fmt: skip
+
+
 def words_of(made: np.ndarray) -> np.ndarray:
     """(rows, words) int64 of market rows: the same memory."""
     return made.view(np.int64).reshape(len(made), MARKET.itemsize // 8)
 
 
-def settle(state: EngineState, venue: int, minute: int) -> None:
+def settle(state: EngineState, venue: int, minute: int, roster: Roster) -> None:
     """Upkeep at the end of grace of the minute after `minute`: what its final market row teaches."""
     own, slot = state.market, minute % SLOTS
-    if own.minutes[venue, slot] != minute:
-        return
-    row = own.rows[venue, slot]
-    learn_breadth(row, own.moments[venue])
-    learn_levels(minute, row, own.counts[venue], own.arrivals[venue], own.ordered[venue])
+    if own.minutes[venue, slot] == minute:
+        row, before = own.rows[venue, slot], (minute - 1) % SLOTS
+        learn_breadth(row, own.moments[venue])
+        learn_levels(minute, row, own.counts[venue], own.arrivals[venue], own.ordered[venue])
+        returns, breadth = own.ridges[venue, 0], own.ridges[venue, 1]
+        learn_cross_section(roster.order, minute, row["eligible_count"], returns, own.exposed_minutes, own.exposures)
+        if own.minutes[venue, before] == minute - 1:
+            learn_from_breadth(row, own.rows[venue, before], breadth, state.market_room.observation)
+    if (minute + 1) % MINUTES_PER_HOUR == 0:
+        fit_if_taught(own.ridges[venue, 0], state.market_room.equations)
+        fit_if_taught(own.ridges[venue, 1], state.market_room.equations)

@@ -11,6 +11,7 @@ from engine.core.market_state import (
     ABOVE_50,
     ABOVE_200,
     ADX,
+    FUNDING_RATE,
     FUNDING_S,
     LEAD,
     NEW_HIGH_LOW,
@@ -26,6 +27,7 @@ from engine.core.market_state import (
     SPREAD_BP,
     VOLUME_5,
     VOLUME_60,
+    VOLUME_SUM_60,
     Z_VOL,
 )
 from engine.core.schema import NULL, Reason, Status
@@ -116,6 +118,8 @@ def gather(members, minute, rows, ring, seen, seen_minutes, excluded):
         own[:] = np.nan
         own[REVISION] = float(row.universe_rev)
         own[VOLUME_60] = total_volume(mine[VOLUME, end - HOUR_MINUTES : end], HOUR_MINUTES_MIN)
+        own[VOLUME_SUM_60] = total_volume(mine[VOLUME, end - HOUR_MINUTES : end], 0)
+        own[FUNDING_RATE] = row.funding_rate_hour
         if row.dq_status != OK:
             continue
         row.rs_score_m_5, row.rs_is_incomplete = relative_strength(row)

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.core.error_scale import ERROR_SCALE
 from engine.core.layouts import SLOTS, _layout
 from engine.core.market import MARKET
+from engine.core.ridge import RIDGE, WEIGHTS
 
 CORRELATED_MINUTES = 60
 SHARE_MINUTES = 5  # of quote volume, for the share of the leader
@@ -29,10 +31,13 @@ SEEN = (
     "new_high_low",  # 1 new high, -1 new low, 0 neither
     "volume_5", "volume_60",  # V over so many minutes
     "revision",  # universe_rev
+    "funding_rate",  # funding_rate_hour
+    "volume_sum_60",  # as volume_60, where missing minutes add nothing
 )  # fmt: skip
 (
     SCORE, LEAD, RETURN_1, RETURN_5, SEEN_LOG_RETURN, Z_VOL, RV, SPREAD_BP, SLOPE, ADX, FUNDING_S, SHOCK, ABOVE_50,
     ABOVE_200, NEW_HIGH_LOW, VOLUME_5, VOLUME_60, REVISION,
+    FUNDING_RATE, VOLUME_SUM_60,
 ) = range(len(SEEN))  # fmt: skip
 
 # Windows of 30 days of a venue, a value of each minute whose label is a whole multiple of SAMPLED_MINUTES: they hold
@@ -62,6 +67,15 @@ class Markets(NamedTuple):
     seen: np.ndarray  # (symbols, SEEN) float64: of each symbol's newest row
     seen_minutes: np.ndarray  # (symbols,) int64: its minute; -1: none
     excluded: np.ndarray  # (symbols,) int64: code of Exclusion
+    ridges: np.ndarray  # RIDGE (venues, 2): of returns, of breadth
+    breadth_errors: np.ndarray  # ERROR_SCALE (venues, 2)
+    breadth_newest: np.ndarray  # (venues,) int64: minute of the newest market row; -1: none
+    breadth_turn: np.ndarray  # (venues,) int64, 0 or 1: its place
+    exposures: np.ndarray  # (symbols, 2, 6) float64: return, and what is said of it; NaN: null
+    exposed_minutes: np.ndarray  # (symbols, 2) int64: whose they are; -1: nobody's
+    exposed_newest: np.ndarray  # (symbols,) int64: minute of the newest row; -1: none
+    exposed_turn: np.ndarray  # (symbols,) int64, 0 or 1: its place
+    errors: np.ndarray  # ERROR_SCALE (symbols, 2)
 
 
 class MarketRoom(NamedTuple):
@@ -72,6 +86,9 @@ class MarketRoom(NamedTuple):
     places: np.ndarray  # (symbols,) int64
     gram: np.ndarray  # (CORRELATED_MINUTES, CORRELATED_MINUTES) float64
     vectors: np.ndarray  # (4, CORRELATED_MINUTES) float64
+    ranks: np.ndarray  # (2, symbols) float64
+    observation: np.ndarray  # (WEIGHTS,) float64
+    equations: np.ndarray  # (WEIGHTS * (WEIGHTS + 1),) float64
 
 
 def make_markets(limits: Any) -> Markets:
@@ -87,6 +104,15 @@ def make_markets(limits: Any) -> Markets:
         seen=np.full((symbols, len(SEEN)), np.nan),
         seen_minutes=np.full(symbols, -1, np.int64),
         excluded=np.zeros(symbols, np.int64),
+        ridges=np.zeros((venues, 2), RIDGE),
+        breadth_errors=np.zeros((venues, 2), ERROR_SCALE),
+        breadth_newest=np.full(venues, -1, np.int64),
+        breadth_turn=np.zeros(venues, np.int64),
+        exposures=np.full((symbols, 2, 6), np.nan),
+        exposed_minutes=np.full((symbols, 2), -1, np.int64),
+        exposed_newest=np.full(symbols, -1, np.int64),
+        exposed_turn=np.zeros(symbols, np.int64),
+        errors=np.zeros((symbols, 2), ERROR_SCALE),
     )
 
 
@@ -99,4 +125,7 @@ def make_market_room(limits: Any) -> MarketRoom:
         places=np.zeros(symbols, np.int64),
         gram=np.zeros((CORRELATED_MINUTES, CORRELATED_MINUTES)),
         vectors=np.zeros((4, CORRELATED_MINUTES)),
+        ranks=np.zeros((2, symbols)),
+        observation=np.zeros(WEIGHTS),
+        equations=np.zeros(WEIGHTS * (WEIGHTS + 1)),
     )

@@ -55,7 +55,7 @@ class Stage:
         return self.plain(stage.compute(self.state, 0, indices, minute, roster)[0])
 
     def settle(self, minute: int) -> None:
-        stage.settle(self.state, 0, minute)
+        stage.settle(self.state, 0, minute, self.rosters.of(0, self.registry))
 
     def plain(self, row: np.void) -> dict[str, Any]:
         """Column -> number, text, name, list of names, or None."""

@@ -12,6 +12,7 @@ import pytest
 from engine.core.market import MARKET_COLUMNS
 from tests.engine.context.stages import OUTLIER, RING, Stage
 from tests.oracles.features import Columns, Minute
+from tests.oracles.features.cross_section import breadth_mode, cross_sectional
 from tests.oracles.features.market import Listed, Market, eligible, markets, score
 from tests.oracles.features.regimes import regimes
 
@@ -101,6 +102,7 @@ def put(stage: Stage, name: str, one: Listed, t: int, universe_rev: int) -> None
         "is_in_universe": int(row.is_in_universe),
         "is_hot": int(row.is_hot),
         "spread_bp_mean": row.spread_bp_mean,
+        "funding_rate_hour": row.funding_rate_hour,
         **({} if stale else columns),
     }
     inputs = {
@@ -198,3 +200,41 @@ def test_a_revision_of_one_symbol_gives_the_market_as_if_it_had_closed_so() -> N
     afresh = dict(lived(Stage(NAMES), made))
     assert again == afresh[last]
     assert again != rows[last]
+
+
+def test_what_the_market_says_of_each_return_and_of_its_own_breadth() -> None:
+    """Both ridges, fitted at full hours; breadth from the engine's own market rows."""
+    names = [*NAMES, *(f"X{number}USDT" for number in range(6))]  # breadth asks for ten that are eligible
+    made = venue(11, 420, names, presence=0.998)
+    rng = Random(12)
+    for one in made.symbols.values():
+        for row in one.rows.values():
+            row.funding_rate_hour = rng.choice([None, rng.gauss(0.0, 1e-5)])
+    expected = cross_sectional(made.symbols, made.revisions)
+    stage, found, told = Stage(names), {}, 0
+    for t, row in lived(stage, made):
+        found[t] = row
+        for name, one in made.symbols.items():
+            if t not in one.rows:
+                continue
+            for column, value in expected[name][list(one.rows).index(t)].items():
+                actual = stage.row(name, column)
+                told += value is not None
+                assert agreed(actual, value, 1e-9), (t, name, column, actual, value)
+    assert told > 1_000
+    breadth = breadth_mode(found)
+    wrong = [
+        (t, name, found[t][name], value)
+        for t, columns in breadth.items()
+        for name, value in columns.items()
+        if not agreed(found[t][name], value, 1e-9)
+    ]
+    assert wrong == []
+    assert sum(row["z_breadth_residual"] is not None for row in found.values()) > 60
+
+
+def agreed(found: Any, expected: Any, floor: float) -> bool:
+    """The equations are solved in another order than the oracle's: 1e-9, of numbers around 1e-3 to 1."""
+    if found is None or expected is None:
+        return found is expected
+    return bool(abs(found - expected) <= 1e-9 * abs(expected) + floor * 1e-3)
