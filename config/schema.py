@@ -229,6 +229,14 @@ class Load(Section):
     shed_again_s: int = Field(30, ge=1, le=3600, description="Time of lagging after which as many again follow.")
 
 
+class Features(Section):
+    """How the columns of a minute are computed."""
+
+    hour_factors: bool = Field(
+        False, description="Whether what an hour of the day adds is taken off a value before it is normalised."
+    )
+
+
 class Core(Section):
     """Everything the deterministic core may read; journaled whole as the configuration epoch."""
 
@@ -237,6 +245,7 @@ class Core(Section):
     quality: Quality = Field(Quality(), description="From where on a minute is no longer trusted.")
     universe: Universe = Field(Universe(), description="Which symbols are carried, venue by venue.")
     load: Load = Field(Load(), description="From where on work is shed, judged by the journaled load samples.")
+    features: Features = Field(Features(), description="How the columns of a minute are computed.")
 
     @model_validator(mode="after")
     def _remember(self) -> Self:

@@ -20,6 +20,7 @@ from engine.core.layouts import (
     CLOCK_TICKED,
     SET_FUTURE,
     SET_GRACE,
+    SET_HOUR_FACTORS,
     SET_LATENESS_MAX,
     SET_LATENESS_MIN,
     SET_LATENESS_START,
@@ -121,6 +122,7 @@ class Conveyor:
             (SET_LATENESS_MIN, closing.lateness_min_ms), (SET_LATENESS_MAX, closing.lateness_max_ms),
         ):  # fmt: skip
             settings[place] = ms * NS_PER_MS
+        settings[SET_HOUR_FACTORS] = core.features.hour_factors
 
     def _pin(self, effects: list[Effect]) -> None:
         """The pins of a new epoch: what they change is wanted before anything is carried."""

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.core.baseline import BASELINE, SEED_VALUES
 from engine.core.error_scale import ERROR_SCALE
+from engine.core.feature_columns import BASELINES
 from engine.core.layouts import _layout
 from engine.core.ridge import RIDGE, WEIGHTS
 
@@ -132,6 +134,25 @@ FLOW_STATE = _layout("flow", f"""
 """)  # fmt: skip
 
 
+BASELINE_COUNT = len(BASELINES)
+
+HOUR_FACTORS = _layout("hour factors", f"""
+    minute            newest minute they were asked about; -1: none
+    ~waiting          value of that minute, if it is ok: learned at the next close; NaN: none
+    values[{HOURS}]        values that each hour of the day was taught by
+    ~sum[{HOURS}]          of their distance from the location before them
+""")  # fmt: skip
+
+# Long windows: what they hold and how many of the newest values. They lie one behind the other in a symbol's row.
+DAY, WEEK = 1_440, 10_080
+LONG_WINDOWS = (
+    ("vol", DAY), ("ret_abs", DAY), ("oi_roc", DAY), ("rv", DAY), ("volume", WEEK), ("spread", WEEK), ("atr", WEEK),
+)  # fmt: skip
+LONG_VOL, LONG_RET_ABS, LONG_OI_ROC, LONG_RV, LONG_VOLUME, LONG_SPREAD, LONG_ATR = range(len(LONG_WINDOWS))
+LONG_SIZES = tuple(size for _, size in LONG_WINDOWS)
+LONG_STARTS = tuple(int(start) for start in np.cumsum((0, *LONG_SIZES)))
+
+
 class Features(NamedTuple):
     """What the stage owns."""
 
@@ -149,6 +170,12 @@ class Features(NamedTuple):
     observation: np.ndarray  # (WEIGHTS,) float64: room for one observation; holds nothing between two closes
     equations: np.ndarray  # (WEIGHTS * (WEIGHTS + 1),) float64: room of a fit
     flow: np.ndarray  # FLOW_STATE (symbols, 2)
+    long_values: np.ndarray  # (symbols, LONG_STARTS[-1]) float32: long windows, in order of arrival
+    long_sorted: np.ndarray  # the same values, each window ascending
+    long_counts: np.ndarray  # (symbols, LONG_WINDOWS) int64: values that ever came
+    baselines: np.ndarray  # BASELINE (symbols, BASELINES)
+    seeds: np.ndarray  # (symbols, BASELINES, SEED_VALUES) float64: first values of each, ascending
+    hours: np.ndarray  # HOUR_FACTORS (symbols, BASELINES)
 
 
 def make_features(limits: Any) -> Features:
@@ -165,6 +192,10 @@ def make_features(limits: Any) -> Features:
     flow = np.zeros((symbols, 2), FLOW_STATE)
     flow["day"] = flow["hour"] = -1
     flow["vpin"] = np.nan
+    baselines = np.zeros((symbols, BASELINE_COUNT), BASELINE)
+    hours = np.zeros((symbols, BASELINE_COUNT), HOUR_FACTORS)
+    for waits in (baselines, hours):
+        waits["minute"], waits["waiting"] = -1, np.nan
     return Features(
         ring=np.full((symbols, len(INPUTS), 2 * RECENT), np.nan),
         newest=np.full(symbols, -1, np.int64),
@@ -180,4 +211,10 @@ def make_features(limits: Any) -> Features:
         observation=np.zeros(WEIGHTS),
         equations=np.zeros(WEIGHTS * (WEIGHTS + 1)),
         flow=flow,
+        long_values=np.zeros((symbols, LONG_STARTS[-1]), np.float32),
+        long_sorted=np.zeros((symbols, LONG_STARTS[-1]), np.float32),
+        long_counts=np.zeros((symbols, len(LONG_WINDOWS)), np.int64),
+        baselines=baselines,
+        seeds=np.zeros((symbols, BASELINE_COUNT, SEED_VALUES)),
+        hours=hours,
     )

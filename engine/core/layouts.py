@@ -417,5 +417,8 @@ DUE_DEAD, DUE_EXIT, DUE_ENTRY = 1, 2, 4
 ) = range(10)  # fmt: skip
 LEDGER_LINES = 1024
 
-# Places in Tape.settings: the configuration epoch as nanoseconds.
-SET_WATERMARK, SET_GRACE, SET_FUTURE, SET_SETTLE, SET_LATENESS_START, SET_LATENESS_MIN, SET_LATENESS_MAX = range(7)
+# Places in Tape.settings: the configuration epoch, times as nanoseconds.
+(
+    SET_WATERMARK, SET_GRACE, SET_FUTURE, SET_SETTLE, SET_LATENESS_START, SET_LATENESS_MIN, SET_LATENESS_MAX,
+    SET_HOUR_FACTORS,
+) = range(8)  # fmt: skip

@@ -8,7 +8,9 @@ import numpy as np
 
 from engine.core.state import EngineState
 from engine.features import (
+    baselines,
     candles,
+    flags,
     flow,
     levels,
     microstructure,
@@ -17,6 +19,7 @@ from engine.features import (
     price,
     residuals,
     trend,
+    windows,
 )
 from engine.features.inputs import OWN_FIELDS, OWN_NULLS, UNITS, blank, forget, observe
 
@@ -30,7 +33,10 @@ FAMILIES: tuple[Family, ...] = (
     oscillators.compute,
     levels.compute,
     candles.compute,
+    windows.compute,
+    baselines.compute,
     residuals.compute,
+    flags.compute,
 )  # read downwards: later ones read columns of earlier ones
 
 
@@ -61,4 +67,5 @@ def settle(state: EngineState, members: np.ndarray, minute: int) -> None:
 
     members: every symbol of the venue, by name.
     """
+    windows.settle(state, members, minute)
     residuals.settle(state, members, minute)

@@ -1,0 +1,112 @@
+"""Location and scale of one normalised number, as its past `ok` minutes (or bars) taught them.
+
+A value waits until the next close, because a revision in grace may still change it; then it is folded and never taken
+back. docs/features.md, Baselines, has the recipe and why each of its numbers is what it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.core.detmath import pow
+from engine.core.kernel import inlined, kernel
+from engine.core.layouts import _layout
+
+SEED_VALUES = 200  # that the first location and scale are made of
+MAD_TO_SCALE = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
+CLIP = 8.0  # scales beyond which a distance counts as if it were so long
+
+BASELINE = _layout("baseline", """
+    minute            newest minute (or bar) it was asked about; -1: none
+    values            values folded so far
+    ~mean             location
+    ~scale            scale, as a standard deviation
+    ~waiting          value of the newest minute, if that is ok: folded at the next close; NaN: none
+""")  # fmt: skip
+
+
+@kernel
+def step_weight(half_life):
+    """Weight of one more value, half_life in values."""
+    return 1.0 - pow(2.0, -1.0 / half_life)
+
+
+@kernel
+def put_seed(seeds, held, value):
+    """Put a value at its place among the first `held` of seeds, which ascend."""
+    place = held
+    while place > 0 and seeds[place - 1] > value:
+        seeds[place] = seeds[place - 1]
+        place -= 1
+    seeds[place] = value
+
+
+@inlined
+def clip(distance, scale):
+    """A distance from the location, at most CLIP scales long."""
+    return min(max(distance, -CLIP * scale), CLIP * scale)
+
+
+@kernel
+def median_distance(seeds, middle):
+    """Median of the distances of all seeds, which ascend, from their median."""
+    below, above = SEED_VALUES // 2 - 1, SEED_VALUES // 2  # the nearest ones that were not looked at yet
+    nearer, distance = 0.0, 0.0
+    for _ in range(SEED_VALUES // 2 + 1):
+        nearer = distance
+        down = middle - seeds[below] if below >= 0 else np.inf
+        up = seeds[above] - middle if above < SEED_VALUES else np.inf
+        distance = min(down, up)
+        if down <= up:
+            below -= 1
+        else:
+            above += 1
+    return (nearer + distance) / 2.0
+
+
+@kernel
+def begin(baseline, seeds, scale_min):
+    """Mean and deviation of the seeds, all there and ascending, clipped around their median by their median distance."""
+    middle = (seeds[SEED_VALUES // 2 - 1] + seeds[SEED_VALUES // 2]) / 2.0
+    width = max(MAD_TO_SCALE * median_distance(seeds, middle), scale_min)
+    total, squares = 0.0, 0.0
+    for i in range(SEED_VALUES):
+        total += clip(seeds[i] - middle, width)
+    shift = total / SEED_VALUES
+    for i in range(SEED_VALUES):
+        away = clip(seeds[i] - middle, width) - shift
+        squares += away * away
+    baseline.mean = middle + shift
+    baseline.scale = max(np.sqrt(squares / SEED_VALUES), scale_min)
+
+
+@kernel
+def fold(baseline, seeds, value, weight, scale_min):
+    """One more value. weight: step_weight; scale_min: least scale, in the unit of the value."""
+    baseline.values += 1
+    if baseline.values <= SEED_VALUES:
+        put_seed(seeds, baseline.values - 1, value)
+        if baseline.values == SEED_VALUES:
+            begin(baseline, seeds, scale_min)
+        return
+    share = max(weight, 1.0 / baseline.values)
+    away = clip(value - baseline.mean, baseline.scale)
+    variance = baseline.scale * baseline.scale
+    baseline.mean += share * away
+    baseline.scale = max(np.sqrt(variance + share * (away * away - variance)), scale_min)
+
+
+@kernel
+def normalise(baseline, seeds, minute, value, is_ok, weight, scale_min):
+    """(z, location, scale) of a value by what came before its minute, and let it wait; NaN before the seed is there.
+
+    For the first close of a minute, or again for a revision of it. scale_min: as `fold`.
+    """
+    if minute > baseline.minute:
+        baseline.minute = minute
+        if baseline.waiting == baseline.waiting:
+            fold(baseline, seeds, baseline.waiting, weight, scale_min)
+    baseline.waiting = value if is_ok else np.nan
+    if baseline.values < SEED_VALUES or value != value:
+        return np.nan, np.nan, np.nan
+    return (value - baseline.mean) / baseline.scale, baseline.mean, baseline.scale
