@@ -14,6 +14,7 @@ from engine.core.layouts import _layout
 
 SEED_VALUES = 200  # that the first location and scale are made of
 MAD_TO_SCALE = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
+MEAN_HALF_LIFE = 1.0 / 3.0  # of that of the scale: a trend of days stays small beside the scale
 CLIP = 8.0  # scales beyond which a distance counts as if it were so long
 
 BASELINE = _layout("baseline", """
@@ -27,7 +28,7 @@ BASELINE = _layout("baseline", """
 
 @kernel
 def step_weight(half_life):
-    """Weight of one more value, half_life in values."""
+    """Weight of one more value, half_life in values: of the scale, or MEAN_HALF_LIFE of that, of the location."""
     return 1.0 - pow(2.0, -1.0 / half_life)
 
 
@@ -66,7 +67,7 @@ def median_distance(seeds, middle):
 
 @kernel
 def begin(baseline, seeds, scale_min):
-    """Mean and deviation of the seeds, all there and ascending, clipped around their median by their median distance."""
+    """Mean and deviation of the seeds, all there and ascending; what lies too far from their median is clipped."""
     middle = (seeds[SEED_VALUES // 2 - 1] + seeds[SEED_VALUES // 2]) / 2.0
     width = max(MAD_TO_SCALE * median_distance(seeds, middle), scale_min)
     total, squares = 0.0, 0.0
@@ -81,32 +82,33 @@ def begin(baseline, seeds, scale_min):
 
 
 @kernel
-def fold(baseline, seeds, value, weight, scale_min):
-    """One more value. weight: step_weight; scale_min: least scale, in the unit of the value."""
+def fold(baseline, seeds, value, mean_weight, scale_weight, scale_min):
+    """One more value. Weights: step_weight of both half-lives; scale_min: least scale, in the unit of the value."""
     baseline.values += 1
     if baseline.values <= SEED_VALUES:
         put_seed(seeds, baseline.values - 1, value)
         if baseline.values == SEED_VALUES:
             begin(baseline, seeds, scale_min)
         return
-    share = max(weight, 1.0 / baseline.values)
     away = clip(value - baseline.mean, baseline.scale)
     variance = baseline.scale * baseline.scale
-    baseline.mean += share * away
-    baseline.scale = max(np.sqrt(variance + share * (away * away - variance)), scale_min)
+    variance += max(scale_weight, 1.0 / baseline.values) * (away * away - variance)
+    baseline.mean += max(mean_weight, 1.0 / baseline.values) * away
+    baseline.scale = max(np.sqrt(variance), scale_min)
 
 
 @kernel
-def normalise(baseline, seeds, minute, value, is_ok, weight, scale_min):
+def normalise(baseline, seeds, minute, value, is_ok, mean_weight, scale_weight, scale_min):
     """(z, location, scale) of a value by what came before its minute, and let it wait; NaN before the seed is there.
 
-    For the first close of a minute, or again for a revision of it. scale_min: as `fold`.
+    For the first close of a minute, or again for a revision of it. Without a value, NaN, z alone is NaN. Weights and
+    scale_min: as `fold`.
     """
     if minute > baseline.minute:
         baseline.minute = minute
         if baseline.waiting == baseline.waiting:
-            fold(baseline, seeds, baseline.waiting, weight, scale_min)
+            fold(baseline, seeds, baseline.waiting, mean_weight, scale_weight, scale_min)
     baseline.waiting = value if is_ok else np.nan
-    if baseline.values < SEED_VALUES or value != value:
+    if baseline.values < SEED_VALUES:
         return np.nan, np.nan, np.nan
     return (value - baseline.mean) / baseline.scale, baseline.mean, baseline.scale

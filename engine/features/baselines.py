@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.core.baseline import SEED_VALUES, normalise, step_weight
+from engine.core.baseline import MEAN_HALF_LIFE, SEED_VALUES, normalise, step_weight
 from engine.core.detmath import log, log1p
 from engine.core.feature_columns import BASELINES
 from engine.core.feature_state import BASELINE_COUNT, FLOW, MID, RECENT, VOLUME
@@ -20,7 +20,7 @@ FLOW_MINUTES = 5
 HOUR_SHRINK = 30.0  # a factor of so many values counts half
 
 # Least scale of each baseline, in its own unit: below it a move means nothing, however still the market was before.
-SCALES_MIN = np.array([0.1, 0.1, 1e-3, 0.1, 0.01, 1e-6, 1.0, 1.0, 0.1])
+SCALES_MIN = np.array([0.05, 0.05, 1e-3, 0.05, 0.01, 1e-6, 1.0, 1.0, 0.05])
 
 _PLACES = {name: place for place, name in enumerate(ROW.names or ())}
 FIELDS = np.array(
@@ -88,18 +88,21 @@ def inputs_of(row, ring, place):
 def write_baselines(members, minute, with_hours, scales_min, fields, rows, numbers, ring, baselines, seeds, hours):
     """z, location and scale of every baseline. numbers: the rows as float64, (symbols, fields of ROW)."""
     place = minute % RECENT + RECENT
-    weight = step_weight(HALF_LIFE_MINUTES)
+    mean_weight, scale_weight = step_weight(MEAN_HALF_LIFE * HALF_LIFE_MINUTES), step_weight(HALF_LIFE_MINUTES)
     for i in range(members.shape[0]):
         s = members[i]
-        is_ok = rows[s].dq_status == OK
+        is_ok, is_stale = rows[s].dq_status == OK, rows[s].dq_status == STALE
         values = inputs_of(rows[s], ring[s], place)
         for k in range(BASELINE_COUNT):
-            baseline, value = baselines[s, k], values[k] if rows[s].dq_status != STALE else np.nan
+            baseline, value = baselines[s, k], np.nan if is_stale else values[k]
             if with_hours:
                 is_there = baseline.values >= SEED_VALUES
                 value -= hour_factor(hours[s, k], is_there, baseline.mean, minute, value, is_ok)
-            z, mean, scale = normalise(baseline, seeds[s, k], minute, value, is_ok, weight, scales_min[k])
-            numbers[s, fields[k, 0]], numbers[s, fields[k, 1]], numbers[s, fields[k, 2]] = z, mean, scale
+            z, mean, scale = normalise(
+                baseline, seeds[s, k], minute, value, is_ok, mean_weight, scale_weight, scales_min[k]
+            )
+            if not is_stale:
+                numbers[s, fields[k, 0]], numbers[s, fields[k, 1]], numbers[s, fields[k, 2]] = z, mean, scale
 
 
 def compute(state: EngineState, members: np.ndarray, minute: int) -> None:

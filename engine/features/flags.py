@@ -13,7 +13,7 @@ from engine.core.state import EngineState
 from engine.features.baselines import flow_of_5, signed_root
 from engine.features.windows import median_of
 
-OK = int(Status.OK)
+OK, STALE = int(Status.OK), int(Status.STALE)
 BASELINE_NAMES = tuple(name for name, *_ in BASELINES)
 VOL, RET_ABS = BASELINE_NAMES.index("vol"), BASELINE_NAMES.index("ret_abs")
 
@@ -87,11 +87,13 @@ def write_flags(row, flow):
 
 @kernel
 def judge(members, minute, rows, ring, baselines, ordered, counts):
-    """Warm-up of every row; guards and flags of those that are `ok` and warm."""
+    """Warm-up of every usable row; guards and flags of those that are `ok` and warm."""
     place = minute % RECENT + RECENT
     for i in range(members.shape[0]):
         s = members[i]
         row = rows[s]
+        if row.dq_status == STALE:
+            continue
         cold = baselines[s, VOL].values < SEED_VALUES or baselines[s, RET_ABS].values < SEED_VALUES
         row.is_warming_up = np.int64(cold)
         if row.dq_status == OK and not cold:

@@ -40,6 +40,7 @@ def to_rows(minutes: Sequence[Minute]) -> list[Columns]:
         put(state, minute)
         stage.compute(state, SYMBOL, minute.minute, OI_STALE_MS)
         rows[n] = state.bars.rows[0]
+        state.remember(minute.minute, SYMBOL, rows[n : n + 1])
         for t in range(minute.minute, minutes[n + 1].minute if n + 1 < len(minutes) else minute.minute + 1):
             stage.settle(state, SYMBOL, t - 1)  # at the end of grace of t, whether the symbol has a row then or not
     return columns(rows)

@@ -185,6 +185,7 @@ FLOORS: dict[str, float] = {
     **dict.fromkeys(("b_mean_ret_m_1", "b_mean_oi_roc_m_5", "return_dispersion_m_5"), _OF_ONE),
     **dict.fromkeys(("b_mean_cvd_m_5", "b_mean_cvd_slope_m_5"), _OF_VOLUME),
     "b_mean_basis_m_5": _OF_10_000,
+    **dict.fromkeys(("b_mean_vol_m_1", "b_mean_ret_abs_m_1", "b_mean_spread_m_1", "b_mean_spread_p95_m_1"), 1e-13),
     # Values between -1 and 1, over a deviation of at least 0.01.
     **dict.fromkeys(("z_breadth_m_1", "z_share_above_ma_50", "z_share_above_ma_200", "z_new_high_low_m_60"), 1e-12),
     **dict.fromkeys(("breadth_composite", "breadth_prediction", "z_breadth_residual"), 1e-12),

@@ -16,10 +16,12 @@ from tests.oracles.features import Columns, Minute, Number, total, whole
 SEED_VALUES = 200
 SEED_SCALE = 1.4826
 HALF_LIFE_MINUTES = 1_440
-CLIP_SCALES = 2.5
-ABSOLUTE_TO_SCALE = 1.2596
-SCALE_MIN = 1e-9
+CLIP_SCALES = 8.0
 HOUR_SHRINK = 30
+SCALES_MIN = {
+    "vol": 0.05, "ret_abs": 0.05, "oi_roc": 1e-3, "spread": 0.05, "basis": 0.01, "ret": 1e-6, "cvd": 1.0,
+    "cvd_slope": 1.0, "spread_p95": 0.05,
+}  # fmt: skip
 SUFFIXES = {  # of the columns z_NAME, b_mean_NAME, b_scale_NAME
     "vol": "_m_1", "ret_abs": "_m_1", "oi_roc": "_m_5", "spread": "_m_1", "basis": "_m_5", "ret": "_m_1", "cvd": "_m_5",
     "cvd_slope": "_m_5", "spread_p95": "_m_1",
@@ -32,6 +34,7 @@ class Baseline:
     """What the ok minutes (of a roll-up: bars) so far have taught."""
 
     half_life: int = HALF_LIFE_MINUTES
+    scale_min: float = 1e-3
     seed: list[float] = field(default_factory=list)
     count: int = 0
     mean: float = 0.0
@@ -48,34 +51,45 @@ class Baseline:
         return 0.0 if n == 0 else self.hour_sums[hour] / n * (n / (n + HOUR_SHRINK))
 
     def z(self, value: float) -> float:
-        return (value - self.mean) / max(self.scale, SCALE_MIN)
+        return (value - self.mean) / self.scale
 
     def fold(self, value: float) -> None:
         self.count += 1
-        if self.count < SEED_VALUES:
+        if self.count <= SEED_VALUES:
             self.seed.append(value)
-        elif self.count == SEED_VALUES:
-            self.seed.append(value)
-            self.mean = median(self.seed)
-            self.scale = SEED_SCALE * median(abs(one - self.mean) for one in self.seed)
+            if self.count == SEED_VALUES:
+                self.begin()
         else:
             a = max(1 - 2 ** (-1 / self.half_life), 1 / self.count)  # count = values before + 1
-            away = value - self.mean
-            bound = CLIP_SCALES * self.scale
-            self.mean += a * min(max(away, -bound), bound)
-            self.scale += a * (ABSOLUTE_TO_SCALE * min(abs(away), bound) - self.scale)
+            b = max(1 - 2 ** (-3 / self.half_life), 1 / self.count)
+            away = clipped(value - self.mean, self.scale)
+            self.mean += b * away
+            self.scale = max(math.sqrt(self.scale**2 + a * (away**2 - self.scale**2)), self.scale_min)
+
+    def begin(self) -> None:
+        middle = median(self.seed)
+        width = max(SEED_SCALE * median(abs(one - middle) for one in self.seed), self.scale_min)
+        away = [clipped(one - middle, width) for one in sorted(self.seed)]
+        shift = total(away) / SEED_VALUES
+        self.mean = middle + shift
+        self.scale = max(math.sqrt(total([(one - shift) ** 2 for one in away]) / SEED_VALUES), self.scale_min)
 
     def teach_hour(self, value: float, hour: int) -> None:
         self.hour_sums[hour] += value - self.mean
         self.hour_counts[hour] += 1
 
 
+def clipped(away: float, scale: float) -> float:
+    """A distance from the location, as far as it counts."""
+    return min(max(away, -CLIP_SCALES * scale), CLIP_SCALES * scale)
+
+
 def normalised(
-    minutes: Sequence[Minute], values: Sequence[Number], hour_factors: bool = False
+    minutes: Sequence[Minute], values: Sequence[Number], hour_factors: bool = False, scale_min: float = 1e-3
 ) -> list[tuple[Number, Number, Number]]:
     """Of each minute z, and the location and scale before it, which are told without a value too."""
     rows: list[tuple[Number, Number, Number]] = []
-    baseline = Baseline()
+    baseline = Baseline(scale_min=scale_min)
     for row, value in zip(minutes, values, strict=True):
         if row.status == "stale" or not baseline.is_there():
             told: tuple[Number, Number] = None, None
@@ -104,6 +118,10 @@ def values_folded(minutes: Sequence[Minute], values: Sequence[Number]) -> list[i
     return folded
 
 
+def signed_root(value: Number) -> Number:
+    return None if value is None else math.copysign(math.sqrt(abs(value)), value)
+
+
 def logarithm(value: Number) -> Number:
     return None if value is None or value <= 0 else math.log(value)
 
@@ -129,12 +147,12 @@ def inputs(minutes: Sequence[Minute], columns: Sequence[Columns]) -> dict[str, l
             {
                 "vol": math.log(1 + row.quote_volume),
                 "ret_abs": None if ret_abs is None else math.log(ret_abs + 1e-6),
-                "oi_roc": column["oi_roc_m_5"],
+                "oi_roc": signed_root(column["oi_roc_m_5"]),
                 "spread": logarithm(row.spread_bp_mean),
                 "basis": column["basis_bp_m_5"],
                 "ret": column["ret_m_1"],
-                "cvd": cvd_m_5,
-                "cvd_slope": column["cvd_slope_m_5"],
+                "cvd": signed_root(cvd_m_5),
+                "cvd_slope": signed_root(column["cvd_slope_m_5"]),
                 "spread_p95": None if spread_p95 is None or mid is None else logarithm(spread_p95 / mid * 1e4),
             }
         )
@@ -148,6 +166,8 @@ def baselines(minutes: Sequence[Minute], columns: Sequence[Columns], hour_factor
     rows: list[Columns] = [{} for _ in minutes]
     for name, values in inputs(minutes, columns).items():
         column = name + SUFFIXES[name]
-        for row, (z, mean, scale) in zip(rows, normalised(minutes, values, hour_factors), strict=True):
+        for row, (z, mean, scale) in zip(
+            rows, normalised(minutes, values, hour_factors, SCALES_MIN[name]), strict=True
+        ):
             row[f"z_{column}"], row[f"b_mean_{column}"], row[f"b_scale_{column}"] = z, mean, scale
     return rows

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.oracles.features import Columns, Minute, Number
-from tests.oracles.features.baselines import SEED_VALUES, cvd_of_5, inputs, values_folded
+from tests.oracles.features.baselines import SEED_VALUES, cvd_of_5, inputs, signed_root, values_folded
 from tests.oracles.features.windows import WEEK, medians, unless_stale
 
 VOLUME_MIN = 10_000.0
@@ -66,7 +66,7 @@ def flags(minutes: Sequence[Minute], columns: Sequence[Columns]) -> list[Columns
     spreads = unless_stale(minutes, [row.spread_mean for row in minutes])
     median_volumes = medians(minutes, volumes, WEEK, MEDIAN_VALUES_MIN)
     median_spreads = medians(minutes, spreads, WEEK, MEDIAN_VALUES_MIN)
-    cvd = cvd_of_5(minutes, columns)
+    cvd = [signed_root(one) for one in cvd_of_5(minutes, columns)]
     rows: list[Columns] = []
     for i, (row, c) in enumerate(zip(minutes, columns, strict=True)):
         warming_up = folded["vol"][i] < SEED_VALUES or folded["ret_abs"][i] < SEED_VALUES

@@ -13,7 +13,7 @@ from math import log, sqrt
 from typing import Any
 
 from tests.oracles.features import Columns, Minute, Number, needed, total
-from tests.oracles.features.baselines import Baseline, logarithm
+from tests.oracles.features.baselines import SCALES_MIN, Baseline, logarithm, signed_root
 from tests.oracles.features.oscillators import rsi
 from tests.oracles.features.positioning import OI_STALE_MS, interest
 from tests.oracles.features.trend import Bars, adx, true_ranges, wilder
@@ -210,13 +210,13 @@ def baselines(bars: Sequence[Bar], half_life: int) -> list[Columns]:
     take: dict[str, Callable[[Bar], Number]] = {
         "vol": lambda bar: log(1 + bar["quote_volume"]),
         "ret_abs": lambda bar: None if bar["ret_abs"] is None else log(bar["ret_abs"] + 1e-6),
-        "oi_roc": lambda bar: bar["oi_roc"],
+        "oi_roc": lambda bar: signed_root(bar["oi_roc"]),
         "spread": lambda bar: logarithm(bar["spread_bp_mean"]),
         "basis": lambda bar: bar["basis_bp"],
     }
     rows: list[Columns] = [{} for _ in bars]
     for name in BASELINES:
-        baseline = Baseline(half_life)
+        baseline = Baseline(half_life, SCALES_MIN[name])
         for bar, row in zip(bars, rows, strict=True):
             value = take[name](bar)
             warm = baseline.is_there()

@@ -80,6 +80,7 @@ def interest(z_oi_roc_m_5: float, oi_roc_m_5: float) -> dict[str, float]:
 
 
 def five(ret_m_5: float, cvd_delta_m_1: float) -> dict[str, float]:
+    """Five minutes of 80 have the root 20, which is two scales."""
     return {"ret_m_5": ret_m_5, "cvd_delta_m_1": cvd_delta_m_1}
 
 
@@ -97,10 +98,10 @@ def five(ret_m_5: float, cvd_delta_m_1: float) -> dict[str, float]:
         ("is_oi_spike_down_m_5", interest(-2.0, -0.5), interest(-1.99, -0.5)),
         ("is_spread_stress_m_1", {"z_spread_m_1": 2.0}, {"z_spread_m_1": 1.99}),
         ("is_liq_cluster_m_5", {"liq_count_m_5": 3.0}, {"liq_count_m_5": 2.0}),
-        ("is_divergence_bearish_m_5", five(0.003, -4.0), five(0.0029, -4.0)),
-        ("is_divergence_bearish_m_5", five(0.003, -4.0), five(0.003, -3.9)),
-        ("is_divergence_bullish_m_5", five(-0.003, 4.0), five(-0.0029, 4.0)),
-        ("is_divergence_bullish_m_5", five(-0.003, 4.0), five(-0.003, 3.9)),
+        ("is_divergence_bearish_m_5", five(0.003, -80.0), five(0.0029, -80.0)),
+        ("is_divergence_bearish_m_5", five(0.003, -80.0), five(0.003, -79.9)),
+        ("is_divergence_bullish_m_5", five(-0.003, 80.0), five(-0.0029, 80.0)),
+        ("is_divergence_bullish_m_5", five(-0.003, 80.0), five(-0.003, 79.9)),
     ],
 )  # fmt: skip
 def test_a_flag_is_raised_on_its_bound_and_not_below(name, on, off):
