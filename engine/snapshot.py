@@ -24,6 +24,7 @@ from engine.core.layouts import CLOCK_LEDGER, CLOCK_PENDING, CLOCK_PENDING_LEVEL
 from engine.core.registry import Registry
 from engine.core.schema import SCHEMA_DIGEST
 from engine.core.state import PER_SYMBOL, EngineState
+from engine.features.windows import copy_newest, sort_anew
 from engine.tape.book import clear, set_levels_of_side
 from engine.tape.levels import copy_levels
 
@@ -40,8 +41,8 @@ EMPTY = {
     "observation",
     "equations",
 }  # hold nothing between batches
-CHANGED = {"history", "held", "tape.seen_ids"}  # most of it is as it was at the last snapshot
-MADE_OF = {"windows"}  # columns of the history, put again with it
+CHANGED = {"history", "held", "tape.seen_ids", "features.long_values"}  # most of it is as it was at the last snapshot
+MADE_OF = {"windows", "features.long_sorted"}  # columns of the history, put again with it; values that are kept, sorted
 LEVELS_USUAL = 1_024  # a side of a book, for the memory that is touched in advance
 WINDOWS = {"book_quantity", "book_bits", "spill_key", "spill_quantity"}
 LAYOUT_DIGEST = hashlib.sha256(orjson.dumps(LAYOUTS)).hexdigest()
@@ -81,7 +82,10 @@ class Room:
         self.generation = np.zeros(self.symbols, np.int64)
         most = state.tape.book_quantity.shape[2] + state.tape.spill_key.shape[2]  # of one side of one book
         self.levels = _touched((2, most + 2 * self.symbols * LEVELS_USUAL), np.dtype(np.int64))
+        self.long_values = _touched((self.symbols, *state.features.long_values.shape[1:]), np.dtype(np.float32))
+        self.long_counts = np.zeros((self.symbols, state.features.long_counts.shape[1]), np.int64)
         self.copy_books()  # its kernel is loaded here too
+        self.copy_long_windows()
 
     def copy_parts(self) -> dict[str, np.ndarray]:
         copies = {}
@@ -114,6 +118,12 @@ class Room:
         self.generation[:] = symbols["seen_generation"]
         return {"tape.seen_ids": self.seen}
 
+    def copy_long_windows(self) -> dict[str, np.ndarray]:
+        """Of each long window the values that came since; what is sorted is made of them again."""
+        own = self.state.features
+        copy_newest(self.symbols, own.long_counts, self.long_counts, own.long_values, self.long_values)
+        return {"features.long_values": self.long_values}
+
     def copy_books(self) -> dict[str, np.ndarray]:
         """(2, levels) prices and quantities of each side of each book kept by diffs, worst first."""
         tape = self.state.tape
@@ -145,7 +155,7 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
     assert state is not None, "there is no state before the configuration epoch"
     assert conveyor.universe is not None
     minutes = conveyor.minutes
-    copies = room.copy_parts() | room.copy_history() | room.copy_seen() | room.copy_books()
+    copies = room.copy_parts() | room.copy_history() | room.copy_seen() | room.copy_books() | room.copy_long_windows()
     header = {
         "seq": int(state.tape.clock[CLOCK_SEQ]),
         "core": conveyor.core.encode().decode(),
@@ -217,6 +227,8 @@ def restore(snapshot: Snapshot) -> Conveyor:
             conveyor.state.put_back(int(place), snapshot.arrays[f"held.{place}"], kept)
         elif kind not in ("book", "held"):
             arrays[name][tuple(slice(size) for size in kept.shape)] = kept
+    own = conveyor.state.features
+    sort_anew(own.long_values, own.long_counts, own.long_sorted)
     for s in np.flatnonzero(tape.symbols["book_is_diff"] == 1).tolist():
         book = tape.books[s]
         for side in range(2):

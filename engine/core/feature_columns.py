@@ -14,12 +14,12 @@ WARM = "fewer than 200 values of ok minutes before"
 BASELINES: tuple[tuple[str, str, str, str], ...] = (  # name, input, what is normalised, suffix of its columns
     ("vol", "quote_volume", "ln(1 + V)", "_m_1"),
     ("ret_abs", "ret_abs_m_1", "ln(x + 1e-6)", "_m_1"),
-    ("oi_roc", "oi_roc_m_5", "x", "_m_5"),
+    ("oi_roc", "oi_roc_m_5", "sign(x) sqrt|x|", "_m_5"),
     ("spread", "spread_bp_mean", "ln x", "_m_1"),
     ("basis", "basis_bp_m_5", "x", "_m_5"),
     ("ret", "ret_m_1", "x", "_m_1"),
-    ("cvd", "cvd_delta_m_1", "sum over 5", "_m_5"),
-    ("cvd_slope", "cvd_slope_m_5", "x", "_m_5"),
+    ("cvd", "cvd_delta_m_1", "sign(x) sqrt|x| of the sum over 5", "_m_5"),
+    ("cvd_slope", "cvd_slope_m_5", "sign(x) sqrt|x|", "_m_5"),
     ("spread_p95", "spread_p95_m_1", "ln(1e4 x / m)", "_m_1"),
 )
 RESIDUALS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, stage, inputs, what is predicted
@@ -54,7 +54,7 @@ def _flags(family: str, stage: str = "features") -> _Line:
 def _baselines() -> Iterator[Column]:
     z = _real("baselines")
     for name, column, meaning, suffix in BASELINES:
-        unit = "1" if meaning.startswith("ln") else "as its input"
+        unit = "1" if meaning.startswith("ln") else "as its input" if meaning == "x" else "root of its input"
         inputs = f"{column} dq_status"
         yield z(
             f"z_{name}{suffix}",
@@ -67,7 +67,7 @@ def _baselines() -> Iterator[Column]:
         yield z(
             f"b_mean_{name}{suffix}",
             unit,
-            "half-life 1 d",
+            "half-life 8 h",
             inputs,
             WARM,
             f"robust location of {meaning} before t (Huber 1981)",
@@ -204,8 +204,8 @@ FEATURE_COLUMNS: tuple[Column, ...] = (
     flag("is_oi_spike_down_m_5", "0|1", "5m", "z_oi_roc_m_5 oi_roc_m_5", "an input null", "z_oi_roc <= -2, oi_roc <= -1.5 %"),
     flag("is_spread_stress_m_1", "0|1", "1m", "z_spread_m_1", "an input null", "z_spread >= 2"),
     flag("is_liq_cluster_m_5", "0|1", "5m", "liq_count_m_5", "an input null", "liq_count_m_5 >= 3"),
-    flag("is_divergence_bullish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5", "an input null", "ret_m_5 <= -0.3 %, sum of D over 5 >= 2 b_scale_cvd"),
-    flag("is_divergence_bearish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5", "an input null", "ret_m_5 >= 0.3 %, sum of D over 5 <= -2 b_scale_cvd"),
+    flag("is_divergence_bullish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5", "an input null", "ret_m_5 <= -0.3 %, signed root of D over 5 >= 2 b_scale_cvd"),
+    flag("is_divergence_bearish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5", "an input null", "ret_m_5 >= 0.3 %, signed root of D over 5 <= -2 b_scale_cvd"),
     strength("rs_score_m_5", "1", "5m", "z_ret_abs_m_1 ret_m_5 z_vol_m_1 oi_roc_m_5 z_oi_roc_m_5", "not ok", "0.5 z_ret_abs sign(ret_m_5) + 0.3 z_vol + 0.2 sign(oi_roc) min(|z_oi_roc|, 3); null terms are 0"),
     _flags("strength", "context")("rs_is_incomplete", "0|1", "5m", "rs_score_m_5", "not ok", "a term of rs_score_m_5 was null"),
     _flags("strength", "context")("is_eligible", "0|1", "1m", "dq_status is_in_universe is_hot", "never", "counted in the market row"),
