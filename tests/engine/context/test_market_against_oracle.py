@@ -27,9 +27,9 @@ REALS = {
     "ret_m_1": 1e-3, "ret_m_5": 2e-3, "z_ret_abs_m_1": 1.0, "z_vol_m_1": 1.5, "oi_roc_m_5": 1e-2, "z_oi_roc_m_5": 4.0,
     "hma_100_slope": 1e-4,
 }  # fmt: skip
-# Sums of a handful of terms, each rounded; near 0 the relative error of a difference says nothing.
-FLOOR = {"correlation_m_60": 1e-15, "trend_confidence": 0.0}
-RELATIVE = 1e-12
+# Both are given the same numbers, so that they may only differ by how they round: 1e-12 of a value, and of differences
+# of numbers around 1 that are near 0 a few ulp of 1.
+RELATIVE, ABSOLUTE = 1e-12, 1e-15
 
 
 def columns_of(rng: Random, close: float | None) -> Columns:
@@ -134,13 +134,13 @@ def differences(found: Market, expected: Market) -> list[str]:
     return [
         f"{name}: {found[name]!r}, expected {value!r}"
         for name, value in expected.items()
-        if name != "minute" and not alike(name, found[name], value)
+        if name != "minute" and not alike(found[name], value)
     ]
 
 
-def alike(name: str, found: Any, expected: Any) -> bool:
+def alike(found: Any, expected: Any) -> bool:
     if isinstance(found, float) and isinstance(expected, float | int):
-        return abs(found - expected) <= max(RELATIVE * abs(expected), FLOOR.get(name, 1e-15))
+        return abs(found - expected) <= max(RELATIVE * abs(expected), ABSOLUTE)
     return bool(found == expected)
 
 
@@ -156,7 +156,7 @@ def test_every_column_of_the_minute_itself(seed: int) -> None:
             if t in one.rows:
                 strength = score(one.rows[t], one.known[t]) if one.rows[t].status != "stale" else {}
                 for column, value in strength.items():
-                    assert alike(column, stage.row(name, column), value), (t, name, column)
+                    assert alike(stage.row(name, column), value), (t, name, column)
                 assert stage.row(name, "is_eligible") == (name in eligible(made.symbols, t, made.revisions[t]))
     assert {"leader", "dominance_share", "correlation_m_60", "first_factor_share_m_60", "market_volume_h_1"} <= told
     assert {"excluded_universe", "excluded_outlier", "excluded_warming_up", "excluded_illiquid"} <= told
