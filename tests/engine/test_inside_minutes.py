@@ -36,11 +36,12 @@ def kept(records: list[Record], step: int = 1, settings: Any = None) -> tuple[di
             if isinstance(effect, MinuteRows) and effect.revision == 0:
                 causes[effect.venue, effect.minute] = effect.cause_seq
                 for name in effect.symbols:
-                    found[effect.venue, name, effect.minute] = _held(conveyor, effect.venue, name, effect.minute)
+                    found[effect.venue, name, effect.minute] = held(conveyor, effect.venue, name, effect.minute)[0]
     return found, causes
 
 
-def _held(conveyor: Conveyor, venue: str, name: str, minute: int) -> Inside:
+def held(conveyor: Conveyor, venue: str, name: str, minute: int) -> tuple[Inside, Any]:
+    """What the arrays hold of a minute that has just closed, and the record of its symbol."""
     assert conveyor.state is not None
     bars, slot = conveyor.state.bars, minute & 3
     s = next(i for i, x in enumerate(conveyor.registry.instruments) if (x.venue, x.symbol) == (venue, name))
@@ -62,7 +63,7 @@ def _held(conveyor: Conveyor, venue: str, name: str, minute: int) -> Inside:
         for end, depth5 in bars.depth_paths[s, slot][: depths["path_runs"]].tolist():
             worths += [_or_none(depth5)] * (end - len(worths))
         slope = _or_none(depths["slope"])
-    return Inside(mids, spreads, [*[None] * 29, micro, *[None] * 30], worths, slope)
+    return Inside(mids, spreads, [*[None] * 29, micro, *[None] * 30], worths, slope), conveyor.state.tape.symbols[s]
 
 
 def _or_none(value: Any) -> Any:
@@ -138,7 +139,7 @@ def diff_story(made: list[Any], **instrument: Any) -> Story:
     return story.in_time()
 
 
-@settings(USUAL, max_examples=120)
+@settings(USUAL, max_examples=60)
 @given(diffs)
 def test_inside_any_little_session_of_diffs(made: list[Any]) -> None:
     compare(diff_story(made).records)

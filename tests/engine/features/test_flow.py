@@ -12,7 +12,7 @@ from tests.oracles.features.days import Stretch, day, days
 from tests.oracles.features.flow import flow
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days())
 def test_any_days(minutes: list[Minute]) -> None:
     compare(flow, minutes)

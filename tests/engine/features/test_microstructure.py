@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.engine.features.agreement import compare
 from tests.engine.features.rows import to_rows
@@ -15,7 +15,7 @@ from tests.oracles.features.days import days
 from tests.oracles.features.microstructure import microstructure
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days(stretches_max=6, minutes_max=40))
 def test_any_days(minutes: list[Minute]) -> None:
     compare(microstructure, minutes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.engine.features.agreement import compare
 from tests.engine.features.rows import to_rows
@@ -14,7 +14,7 @@ from tests.oracles.features.days import days
 from tests.oracles.features.positioning import positioning
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days())
 def test_any_days(minutes: list[Minute]) -> None:
     compare(positioning, minutes)

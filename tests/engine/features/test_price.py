@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.engine.features.agreement import compare
 from tests.engine.features.rows import to_rows
@@ -14,13 +14,13 @@ from tests.oracles.features.days import days
 from tests.oracles.features.price import price
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days())
 def test_any_days(minutes: list[Minute]) -> None:
     compare(price, minutes)
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days(stretches_max=4, warm_minutes=61))
 def test_any_days_that_are_warm(minutes: list[Minute]) -> None:
     compare(price, minutes)
