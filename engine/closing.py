@@ -9,7 +9,7 @@ from engine.bars import stage as bars
 from engine.context import stage as context
 from engine.context.roster import Rosters
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
-from engine.core.effects import Effect, Event, MarketRow, MinuteRows
+from engine.core.effects import Effect, Event, MarketRow, MinuteRows, RollupRows
 from engine.core.layouts import (
     CLOCK_LEDGER,
     CLOCK_NOW,
@@ -23,11 +23,15 @@ from engine.core.marks import add_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
 from engine.core.records import Record, RecordKind
 from engine.core.registry import Registry
+from engine.core.rings import words_of
+from engine.core.rollup_columns import ROLLUP
+from engine.core.rollup_state import Frame
 from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import EngineState
 from engine.features import stage as features
 from engine.quality import stage as quality
 from engine.recovery import Recovery, Verdict, proven
+from engine.rollups import stage as rollups
 from engine.tape import stage as tape
 from engine.tape.carriers import Turned, venue_time
 from engine.tape.message import Candle, MalformedError
@@ -55,6 +59,9 @@ STAGES = (
 )  # read downwards: digests, bench rows and replay's comparison points come from it
 
 
+BAR_REALS = np.array([i for i, name in enumerate(ROLLUP.names or ()) if ROLLUP[name].kind == "f"])
+
+
 class Minutes:
     """The minutes of every venue from their first close to the last revision; every row of the engine leaves here.
 
@@ -73,6 +80,7 @@ class Minutes:
         self.rosters = Rosters()
         self.recovery = Recovery()
         self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, while it is remembered
+        self.bar_revisions: dict[tuple[int, str, int], int] = {}  # (venue, timeframe, last minute) -> likewise
 
     def configure(self, state: EngineState, universe: Universe, core: Core) -> None:
         """Go by this epoch from now on."""
@@ -165,6 +173,9 @@ class Minutes:
         self.recovery.forget(self.state, venue)
         features.settle(self.state, self.rosters.of(venue, self.registry).order, minute - 1)
         context.settle(self.state, venue, minute - 1, self.rosters.of(venue, self.registry))
+        for frame in rollups.due(self.state, minute):
+            members = rollups.close(self.state, venue, frame, minute, self.core.quality.oi_stale_ms)
+            self._publish_bars(venue, frame, minute, members, effects)
 
     def take_candle(self, symbol: int, message: Candle, record: Record, effects: list[Effect]) -> None:
         """A venue's candle: for a minute in grace or one still to come it is kept, against a final one compared."""
@@ -299,6 +310,31 @@ class Minutes:
         told = None if market is None else MarketRow(market[0].copy(), self._named_in(market))
         effects.append(
             MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision, told)
+        )
+        self.link += 1
+        if revision:
+            for frame, last, changed in rollups.judge(self.state, venue, members, minute):
+                self._publish_bars(venue, frame, last, changed, effects)
+
+    def _publish_bars(self, venue: int, frame: Frame, minute: int, members: np.ndarray, effects: list[Effect]) -> None:
+        """Remember the bars that end with a minute, digest them, add a link to the chain."""
+        if not len(members):
+            return
+        rows = self.state.rollups.draft.take(members)
+        make_canonical(rows, BAR_REALS)
+        frame.ring.put(minute // frame.minutes, members, rows)
+        key = (venue, frame.name, minute)
+        revision = self.bar_revisions.get(key, -1) + 1
+        self.bar_revisions[key] = revision
+        self.bar_revisions.pop((venue, frame.name, minute - frame.minutes * frame.ring.minutes), None)
+        name, stage = self.registry.venues[venue], f"rollups_{frame.name}"
+        symbols = tuple(self.registry.names[s] for s in members.tolist())
+        scales = tuple(self.registry.scales[s] for s in members.tolist())
+        digests = {stage: stage_digest(stage, name, minute, revision, symbols, words_of(rows))}
+        self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
+        seq = int(self.state.tape.clock[CLOCK_SEQ])
+        effects.append(
+            RollupRows(self.link, seq, name, frame.name, minute, symbols, scales, rows, digests, self.chain, revision)
         )
         self.link += 1
 

@@ -22,6 +22,7 @@ from engine.core.errors import ConfigError
 from engine.core.kernel import SOURCE_DIGEST
 from engine.core.layouts import CLOCK_LEDGER, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_SEQ, LAYOUTS
 from engine.core.registry import Registry
+from engine.core.rings import RowRing
 from engine.core.schema import SCHEMA_DIGEST
 from engine.core.state import PER_SYMBOL, EngineState
 from engine.features.windows import copy_newest, sort_anew
@@ -40,9 +41,12 @@ EMPTY = {
     "context_ticks",
     "observation",
     "equations",
+    "draft",
+    "mids",
+    "returns",
 }  # hold nothing between batches
-CHANGED = {"history", "held", "tape.seen_ids", "features.long_values"}  # most of it is as it was at the last snapshot
-MADE_OF = {"windows", "features.long_sorted"}  # columns of the history, put again with it; values that are kept, sorted
+CHANGED = {"words", "held", "seen_ids", "long_values"}  # most of it is as it was at the last snapshot
+MADE_OF = {"columns", "long_sorted"}  # columns of the history, put again with it; values that are kept, sorted
 LEVELS_USUAL = 1_024  # a side of a book, for the memory that is touched in advance
 WINDOWS = {"book_quantity", "book_bits", "spill_key", "spill_quantity"}
 LAYOUT_DIGEST = hashlib.sha256(orjson.dumps(LAYOUTS)).hexdigest()
@@ -70,13 +74,11 @@ class Room:
     def __init__(self, conveyor: Conveyor) -> None:
         state = conveyor.state
         assert state is not None, "there is no state before the configuration epoch"
-        history, seen = state.history, state.tape.seen_ids
+        seen = state.tape.seen_ids
         self.state, self.symbols = state, len(conveyor.registry.instruments)
         whole = _parts(state, self.symbols, whole=True)
         self.parts = {name: _touched(part.shape, part.dtype) for name, part in whole.items()}
-        self.history = _touched((history.minutes, self.symbols, len(history.index)), np.dtype(np.int64))
-        self.held = _touched((history.minutes, self.symbols), np.dtype(np.int64))
-        self.puts = np.zeros_like(history.puts)
+        self.rings = {name: _RingCopy(ring, self.symbols) for name, ring in state.rings.items()}
         self.seen = _touched((self.symbols, *seen.shape[1:]), seen.dtype)
         self.arrivals = np.zeros(self.symbols, np.int64)
         self.generation = np.zeros(self.symbols, np.int64)
@@ -94,15 +96,14 @@ class Room:
             np.copyto(copies[name], part)
         return copies
 
-    def copy_history(self) -> dict[str, np.ndarray]:
-        """For each position of the ring that was ever put: whose minutes stand there, (symbols,), and their rows."""
-        history = self.state.history
-        for position in np.flatnonzero(history.puts != self.puts).tolist():
-            np.copyto(self.history[position], history.words[position, : self.symbols])
-            np.copyto(self.held[position], history.held[position, : self.symbols])
-        self.puts[:] = history.puts
-        put = np.flatnonzero(history.puts).tolist()
-        return {f"held.{p}": self.held[p] for p in put} | {f"history.{p}": self.history[p] for p in put}
+    def copy_rings(self) -> dict[str, np.ndarray]:
+        """For each position of a ring that was ever put: whose minutes stand there, (symbols,), and their rows."""
+        copies = {}
+        for name, copy in self.rings.items():
+            for position in copy.bring_up_to_date():
+                copies[f"{name}.held.{position}"] = copy.held[position]
+                copies[f"{name}.words.{position}"] = copy.words[position]
+        return copies
 
     def copy_seen(self) -> dict[str, np.ndarray]:
         """Seen ids: all of a symbol, or only the half that is being filled, or nothing if it had no trade."""
@@ -137,6 +138,25 @@ class Room:
         return {f"book.{s}.{side}": self.levels[:, begins[i] : begins[i + 1]] for i, (s, side) in enumerate(sides)}
 
 
+class _RingCopy:
+    """A copy of a ring's rows of the first symbols."""
+
+    def __init__(self, ring: RowRing, symbols: int) -> None:
+        self.ring, self.symbols = ring, symbols
+        self.words = _touched((ring.minutes, symbols, len(ring.index)), np.dtype(np.int64))
+        self.held = _touched((ring.minutes, symbols), np.dtype(np.int64))
+        self.puts = np.zeros_like(ring.puts)
+
+    def bring_up_to_date(self) -> list[int]:
+        """Copy the positions that were put since the last time; all that were ever put."""
+        for position in np.flatnonzero(self.ring.puts != self.puts).tolist():
+            np.copyto(self.words[position], self.ring.words[position, : self.symbols])
+            np.copyto(self.held[position], self.ring.held[position, : self.symbols])
+        self.puts[:] = self.ring.puts
+        found: list[int] = np.flatnonzero(self.puts).tolist()
+        return found
+
+
 def _touched(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
     """Zeros whose pages are there already."""
     memory = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
@@ -155,7 +175,7 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
     assert state is not None, "there is no state before the configuration epoch"
     assert conveyor.universe is not None
     minutes = conveyor.minutes
-    copies = room.copy_parts() | room.copy_history() | room.copy_seen() | room.copy_books() | room.copy_long_windows()
+    copies = room.copy_parts() | room.copy_rings() | room.copy_seen() | room.copy_books() | room.copy_long_windows()
     header = {
         "seq": int(state.tape.clock[CLOCK_SEQ]),
         "core": conveyor.core.encode().decode(),
@@ -166,6 +186,7 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
         "candles": [[s, m, list(candle)] for (s, m), candle in minutes.recovery.candles.items()],
         "asked": [[s, m, what] for (s, m), what in minutes.recovery.asked.items()],
         "revisions": [[v, m, r] for (v, m), r in minutes.revisions.items()],
+        "bar_revisions": [[v, tf, m, r] for (v, tf, m), r in minutes.bar_revisions.items()],
         "universe": conveyor.universe.encode(),
         "layout": LAYOUT_DIGEST,
         "schema": SCHEMA_DIGEST,
@@ -185,7 +206,7 @@ def _parts(state: EngineState, symbols: int, whole: bool = False) -> dict[str, n
     }
     parts = {}
     for name, array in state.arrays().items():
-        if name in CHANGED | MADE_OF or name.partition(".")[2] in STATIC | EMPTY | WINDOWS:
+        if name.partition(".")[2] in CHANGED | MADE_OF | STATIC | EMPTY | WINDOWS:
             continue
         if name in PER_SYMBOL:
             parts[name] = array[:symbols]
@@ -220,12 +241,13 @@ def restore(snapshot: Snapshot) -> Conveyor:
     minutes.recovery.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}
     minutes.recovery.asked = {(s, m): what for s, m, what in header["asked"]}
     minutes.revisions = {(v, m): r for v, m, r in header["revisions"]}
+    minutes.bar_revisions = {(v, tf, m): r for v, tf, m, r in header["bar_revisions"]}
     tape, arrays = conveyor.state.tape, conveyor.state.arrays()
     for name, kept in snapshot.arrays.items():
-        kind, _, place = name.partition(".")
-        if kind == "history":
-            conveyor.state.put_back(int(place), snapshot.arrays[f"held.{place}"], kept)
-        elif kind not in ("book", "held"):
+        room, kind, *place = name.split(".")
+        if kind == "words" and place:
+            conveyor.state.put_back(room, int(place[0]), snapshot.arrays[f"{room}.held.{place[0]}"], kept)
+        elif room != "book" and not place:
             arrays[name][tuple(slice(size) for size in kept.shape)] = kept
     own = conveyor.state.features
     sort_anew(own.long_values, own.long_counts, own.long_sorted)

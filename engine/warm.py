@@ -28,10 +28,11 @@ from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
 from engine.core.schema import CloseReason
 from engine.recovery import Verdict
+from engine.tape.watermark import END_GRACE
 
 VENUE, SYMBOL = "binance_usdm", "WARMUSDT"
 CHANNELS = ("trade", "bookTicker", "depth", "markPrice")
-BEGIN_MS = 28_000_000 * MS_PER_MINUTE
+BEGIN_MS = 28_000_004 * MS_PER_MINUTE  # the last minute of a quarter of an hour, whose bar is made too
 CACHES_KEPT = 8  # of the newest versions of a room: other checkouts on this machine have caches of their own
 LIMITS = {
     "symbols_max": 3, "book_window_ticks": 1024, "history_minutes": 16, "ticks_per_batch": 1024, "dedupe_ids": 256,
@@ -40,7 +41,7 @@ LIMITS = {
 
 
 def _story() -> Iterator[tuple[int, int, int, bytes]]:
-    """(ms of receive time, kind, source, payload): a book, quotes, trades, a close, a late trade, an odd frame."""
+    """(ms of receive time, kind, source, payload): a book, quotes, trades, a close, late trades, an odd frame."""
 
     def stream(channel: str, data: bytes, ms: int) -> tuple[int, int, int, bytes]:
         frame = b'{"stream":"warmusdt@%s","data":%s}' % (channel.encode(), data)
@@ -73,7 +74,10 @@ def _story() -> Iterator[tuple[int, int, int, bytes]]:
     yield MS_PER_MINUTE + 800, *late[1:]
     yield MS_PER_MINUTE + 1_000, RecordKind.TICK, 0, b""
     yield MS_PER_MINUTE + 4_000, RecordKind.TICK, 0, b""
-    yield MS_PER_MINUTE + 4_001, RecordKind.CONNECTION, 1, orjson.dumps({"venue": VENUE, "state": "down", "reason": ""})
+    late = stream("trade", trade % 4, MS_PER_MINUTE - 1)  # after grace: the minute is lowered, and its bar with it
+    yield MS_PER_MINUTE + 4_100, *late[1:]
+    yield MS_PER_MINUTE + 4_200, RecordKind.TICK, 0, b""
+    yield MS_PER_MINUTE + 4_300, RecordKind.CONNECTION, 1, orjson.dumps({"venue": VENUE, "state": "down", "reason": ""})
 
 
 def _records() -> Iterator[Record]:
@@ -109,6 +113,7 @@ def _play_without_frames() -> None:
     conveyor.minutes.fold()
     conveyor.minutes.close(0, CloseReason.EVENT, [])
     conveyor.minutes.revise(0, [])
+    conveyor.minutes.attend(0, END_GRACE, [])
     conveyor.minutes.settle(([Verdict(0, BEGIN_MS // MS_PER_MINUTE, 0, 0)], []), [])
     snapshot.restore(snapshot.take(conveyor))
 

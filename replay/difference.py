@@ -15,10 +15,12 @@ import pyarrow.compute as pc
 
 from engine.core.errors import ConveyorError
 from engine.core.minutes import MS_PER_MINUTE, label
-from engine.io.columns import ARROW_SCHEMA, STAGE_OF
+from engine.core.schema import TIMEFRAME
+from engine.io.columns import BARS, MINUTES, Table
 from engine.io.database import StoreUnavailableError, first_line
 from engine.io.digest_line import DigestLine
 from engine.io.session_reader import SessionReader
+from engine.io.tables import REVISIONS
 
 ROWS_AT_ONCE = 20_000
 _KEY = ("venue", "symbol", "exchange_ts", "rev", "link")
@@ -110,15 +112,15 @@ def digest_difference(a: DigestLine, b: DigestLine) -> Difference | None:
     return None
 
 
-def row_difference(a: pa.Table, b: pa.Table) -> Difference | None:
+def row_difference(a: pa.Table, b: pa.Table, of: Table = MINUTES) -> Difference | None:
     """The first cell, in the order of the rows and of their columns, that differs; exact, NULL equal to NULL only.
 
     a, b: rows as stored, or as `rows_to_arrow` makes them. Only columns of both are compared if their layouts differ.
     """
     columns = [name for name in a.column_names if name in b.column_names]
-    absent = next((name for name in ARROW_SCHEMA.names if (name in a.column_names) != (name in b.column_names)), None)
-    a, b = _alike(a.select(columns)), _alike(b.select(columns))
-    if a.num_rows != b.num_rows or not all(_same(a[name], b[name]) for name in _KEY):
+    absent = next((name for name in of.arrow.names if (name in a.column_names) != (name in b.column_names)), None)
+    a, b = _alike(a.select(columns), of), _alike(b.select(columns), of)
+    if a.num_rows != b.num_rows or not all(_same(a[name], b[name]) for name in _KEY if name in columns):
         return _key_difference(a, b)
     first: tuple[int, str] | None = None
     for name in columns:
@@ -131,7 +133,9 @@ def row_difference(a: pa.Table, b: pa.Table) -> Difference | None:
             return Difference("store", column=absent, note="only one of the two has this column")
         return None
     row, name = first
-    return replace(_at(a, row), column=name, stage=STAGE_OF.get(name, ""), a=text(a[name][row]), b=text(b[name][row]))
+    return replace(
+        _at(a, row), column=name, stage=of.stage_of.get(name, ""), a=text(a[name][row]), b=text(b[name][row])
+    )
 
 
 def text(value: Any) -> str:
@@ -148,10 +152,10 @@ def text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def stored_rows(session: SessionReader, first_link: int, last_link: int) -> pa.Table | Difference:
+def stored_rows(session: SessionReader, first_link: int, last_link: int, of: Table = MINUTES) -> pa.Table | Difference:
     """Rows of some links, or a Difference that says why the store cannot give them."""
     try:
-        return session.rows(first_link, last_link)
+        return session.rows(first_link, last_link, of.table)
     except StoreUnavailableError:
         raise  # somebody else has it open: that is no difference
     except (duckdb.Error, ConveyorError) as error:
@@ -162,28 +166,31 @@ def _compare_stored(a: SessionReader, b: SessionReader, lines: Iterable[DigestLi
     links = [line.link for line in lines]
     if not links:
         return None
-    mine, other = stored_rows(a, links[0], links[-1]), stored_rows(b, links[0], links[-1])
-    for rows in (mine, other):
-        if isinstance(rows, Difference):
-            return rows
-    found = row_difference(mine, other)
-    return replace(found, note="the digests are equal: a store was changed after it was written") if found else None
+    for of in REVISIONS:
+        mine, other = (stored_rows(session, links[0], links[-1], of) for session in (a, b))
+        for rows in (mine, other):
+            if isinstance(rows, Difference):
+                return rows
+        if found := row_difference(mine, other, of):
+            return replace(found, note="the digests are equal: a store was changed after it was written")
+    return None
 
 
 def _row_of(a: SessionReader, b: SessionReader, line: DigestLine, found: Difference) -> Difference:
     """The cell behind a digest that differs, if the stores can name it."""
-    mine, other = stored_rows(a, line.link, line.link), stored_rows(b, line.link, line.link)
+    of = MINUTES if line.tf == TIMEFRAME else BARS
+    mine, other = (stored_rows(session, line.link, line.link, of) for session in (a, b))
     for rows in (mine, other):
         if isinstance(rows, Difference):
             return replace(found, note=rows.note)
-    return explain(found, mine, other)
+    return explain(found, mine, other, of)
 
 
-def explain(found: Difference, a: pa.Table, b: pa.Table) -> Difference:
+def explain(found: Difference, a: pa.Table, b: pa.Table, of: Table = MINUTES) -> Difference:
     """A digest's difference made a cell's: the rows of the link say which."""
     if found.note:
         return found
-    cell = row_difference(a, b)
+    cell = row_difference(a, b, of)
     if cell is None:
         note = "all columns of the row are equal: the stage differs in what it does not store, or a digest was changed"
         return replace(found, note=note)
@@ -203,7 +210,9 @@ def _key_difference(a: pa.Table, b: pa.Table) -> Difference:
 
 
 def _keys(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows[name].to_pylist() for name in _KEY), strict=True)
+    """A market row is of no symbol."""
+    absent = [""] * rows.num_rows
+    return zip(*(rows[n].to_pylist() if n in rows.column_names else absent for n in _KEY), strict=True)
 
 
 def _key_text(key: tuple[Any, ...] | None) -> str:
@@ -214,13 +223,14 @@ def _key_text(key: tuple[Any, ...] | None) -> str:
 
 
 def _at(rows: pa.Table, row: int) -> Difference:
-    venue, symbol, exchange_ts, rev, link = (rows[name][row].as_py() for name in _KEY)
-    return Difference("row", link, venue, exchange_ts, rev, symbol=symbol)
+    cells = {name: rows[name][row].as_py() for name in _KEY if name in rows.column_names}
+    symbol = cells.pop("symbol", "")
+    return Difference("row", symbol=symbol, **cells)
 
 
-def _alike(rows: pa.Table) -> pa.Table:
-    """One chunk per column, of the types of ARROW_SCHEMA where it knows the column and the types allow it."""
-    fields = [ARROW_SCHEMA.field(f.name) if f.name in ARROW_SCHEMA.names else f for f in rows.schema]
+def _alike(rows: pa.Table, of: Table) -> pa.Table:
+    """One chunk per column, of the table's types where it knows the column and the types allow it."""
+    fields = [of.arrow.field(f.name) if f.name in of.arrow.names else f for f in rows.schema]
     return rows.cast(pa.schema([pa.field(field.name, field.type) for field in fields])).combine_chunks()
 
 

@@ -10,18 +10,19 @@ from typing import Protocol
 import duckdb
 import pyarrow as pa
 
-from engine.core.effects import Effect, MinuteRows
+from engine.core.effects import Effect, Link
 from engine.core.errors import ConveyorError
 from engine.core.records import RecordBatch
-from engine.io.columns import digests_to_arrow, rows_to_arrow
+from engine.core.schema import TIMEFRAME
+from engine.io.columns import layout_of, rows_to_arrow
 from engine.io.database import StoreUnavailableError, first_line
 from engine.io.digest_line import DigestLine, digest_line
 from engine.io.session_reader import SessionReader
-from engine.io.tables import ddl
+from engine.io.tables import REVISIONS, ddl, links_to_arrow
 from replay.difference import ROWS_AT_ONCE, Difference, digest_difference, explain, row_difference, stored_rows
 
 NAMES = ("session", "replay")
-VIEW_SQL = "SELECT sql FROM duckdb_views() WHERE view_name = 'features_snapshot'"
+VIEW_SQL = "SELECT sql FROM duckdb_views() WHERE NOT internal ORDER BY view_name"
 
 
 class Recomputes(Protocol):
@@ -104,7 +105,7 @@ class _Proof:
         self.before = self.without_rows = 0
         self.minutes = self.links = self.rows = 0
         self.chain = ""
-        self._waiting: list[MinuteRows] = []  # digests equal, rows not compared yet
+        self._waiting: list[Link] = []  # digests equal, rows not compared yet
         self._digests: list[pa.RecordBatch] = []
         self._stored = 0  # rows compared
         self._last_stored = -1
@@ -112,7 +113,7 @@ class _Proof:
     def run(self, effects: Iterable[Effect]) -> Difference | None:
         recorded = self._recorded()
         for effect in effects:
-            if not isinstance(effect, MinuteRows) or effect.link < self.session.first_link:
+            if not isinstance(effect, Link) or effect.link < self.session.first_link:
                 continue
             line = DigestLine(**digest_line(effect))
             there = next(recorded, None)
@@ -125,7 +126,7 @@ class _Proof:
                 return self._compare_ends()
             if found := digest_difference(there, line):
                 return self._compare_rows() or self._explain(found, effect)
-            self.links, self.minutes = self.links + 1, self.minutes + (line.rev == 0)
+            self.links, self.minutes = self.links + 1, self.minutes + (line.rev == 0 and line.tf == TIMEFRAME)
             self.rows, self.chain = self.rows + line.symbols, line.chain
             if self._expects_rows(effect.link):
                 self._waiting.append(effect)
@@ -167,19 +168,24 @@ class _Proof:
         if not self._waiting:
             return None
         minutes, self._waiting = self._waiting, []
-        self._digests.append(digests_to_arrow(minutes))
-        self._stored += sum(len(minute.rows) for minute in minutes)
-        there = stored_rows(self.session, minutes[0].link, minutes[-1].link)
-        if isinstance(there, Difference):
-            return there
-        found = row_difference(there, pa.Table.from_batches([rows_to_arrow(minutes)]))
-        return replace(found, note="the digests are equal: the store was changed or is incomplete") if found else None
+        expected = links_to_arrow(minutes)
+        self._digests.append(expected.pop("digests"))
+        self._stored += sum(batch.num_rows for batch in expected.values())
+        for of in REVISIONS:
+            there = stored_rows(self.session, minutes[0].link, minutes[-1].link, of)
+            if isinstance(there, Difference):
+                return there
+            mine = pa.Table.from_batches([expected[of.table]] if of.table in expected else [], of.arrow)
+            if found := row_difference(there, mine, of):
+                return replace(found, note="the digests are equal: the store was changed or is incomplete")
+        return None
 
-    def _explain(self, found: Difference, effect: MinuteRows) -> Difference:
-        there = stored_rows(self.session, effect.link, effect.link)
+    def _explain(self, found: Difference, effect: Link) -> Difference:
+        layout = layout_of(effect)
+        there = stored_rows(self.session, effect.link, effect.link, layout)
         if isinstance(there, Difference):
             return replace(found, note=there.note)
-        return explain(found, there, pa.Table.from_batches([rows_to_arrow([effect])]))
+        return explain(found, there, pa.Table.from_batches([rows_to_arrow([effect])]), layout)
 
     def _compare_ends(self) -> Difference | None:
         """What no link could show: rows of no link, the digests' table, the view, the manifest."""
@@ -214,17 +220,17 @@ class _Proof:
                             at, column=name, a=str(mine.get(name)), b=str(value), note="in the table digests"
                         )
         found = [_squeezed(sql) for sql in view.column("sql").to_pylist()]
-        if found != [_squeezed(_view_as_kept())]:
-            return Difference("store", note="the view features_snapshot is not the one this program makes")
+        if found != [_squeezed(sql) for sql in _views_as_kept()]:
+            return Difference("store", note="a view is not the one this program makes")
         return None
 
 
-def _view_as_kept() -> str:
-    """The view's text as DuckDB keeps it, which is not as it was written."""
+def _views_as_kept() -> list[str]:
+    """The text of every view as DuckDB keeps it, which is not as it was written."""
     with duckdb.connect() as connection:
         for statement in ddl():
             connection.execute(statement)
-        return str(connection.sql(VIEW_SQL).to_arrow_table()["sql"][0])
+        return [str(sql) for sql in connection.sql(VIEW_SQL).to_arrow_table()["sql"].to_pylist()]
 
 
 def _squeezed(sql: str) -> str:

@@ -24,7 +24,7 @@ PACKAGES = ("config", "engine", "detectors", "dsi", "replay", "bench")
 
 STAGES = {
     "engine.tape", "engine.bars", "engine.quality", "engine.universe", "engine.features", "engine.context",
-    "engine.trading", "engine.signals", "engine.modules", "detectors", "dsi",
+    "engine.rollups", "engine.trading", "engine.signals", "engine.modules", "detectors", "dsi",
 }  # fmt: skip
 ENDS = {"engine.io", "engine.api", "engine.execution"}
 BELOW_STAGES = {"config", "engine.core"}

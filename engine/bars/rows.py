@@ -79,6 +79,7 @@ def write_quotes(row, total, minute, symbol):
     held = total.minute == minute and total.mid_open != NULL
     row.quote_count = total.quotes if total.minute == minute else 0
     row.mid_path_points = total.path_points if held else 0
+    row.quote_ns = total.quote_ns if held else 0
     row.mid_open = row.mid_high = row.mid_low = row.mid_close = row.spread_max = row.ofi = NULL
     row.spread_mean = row.spread_bp_mean = row.obi_top1_mean = row.microprice_close = np.nan
     if not held:
@@ -110,6 +111,7 @@ def fall_back_on_mids(row):
 def write_depths(row, total, minute, symbol):
     """Columns that come from the book."""
     row.book_count = total.books if total.minute == minute else 0
+    row.book_ns = total.book_ns if total.minute == minute else 0
     row.obi_top5_mean = row.obi_top20_mean = row.depth_top20_mean = np.nan
     if total.minute == minute and total.book_ns > 0:
         duration = float(total.book_ns)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _folder = click.Path(file_okay=False, path_type=Path)
 session_argument = click.argument("session", type=_folder)
-TABLES = ("features_snapshot", "feature_revisions", "digests")  # as in engine.io.tables, which is slow to import
+TABLES = (  # as in engine.io.tables, which is slow to import
+    "features_snapshot", "features_15m", "features_1h", "market_snapshot", "feature_revisions", "rollup_revisions",
+    "market_revisions", "digests",
+)  # fmt: skip
 ROWS_AT_ONCE = 4096
 
 

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine.commands import terminal
 
+if TYPE_CHECKING:
+    from engine.core.column import Column
+
 
 @click.command(cls=terminal.Verb)
-@click.option("--features", "what", flag_value="features", help="Columns of the minute row: unit, null rule, source.")
+@click.option("--features", "what", flag_value="features", help="Columns of minutes, bars and the market.")
+@click.option("--family", help="With --features: one family of columns, with null rules and inputs.")
+@click.option("--column", "name", help="With --features: all that is known of one column, or of an alias.")
 @click.option("--state", "what", flag_value="state", help="Arrays of the engine with shapes and bytes.")
 @click.option("--journal", "what", flag_value="journal", help="Record kinds and the layout of a record.")
 @click.option("--reasons", "what", flag_value="reasons", help="Reasons of a data-quality status.")
 @terminal.settings_options("replay")
 @terminal.json_option
-def describe(what: str | None, profile: str, files: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> None:
+def describe(
+    what: str | None, family: str | None, name: str | None, profile: str, files: tuple[str, ...],
+    sets: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
     """Describe what the engine keeps and writes; generated from its tables."""
+    what = "features" if what is None and (family or name) else what
     if what is None:
         raise click.UsageError("say what to describe: --features, --state, --journal or --reasons")
     if what == "state":
         columns, rows, note = _state(terminal.settings(profile, files, sets).config.core.limits)
+    elif what == "features":
+        columns, rows, note = _features(family, name, as_json)
     else:
-        columns, rows, note = {"features": _features, "journal": _journal, "reasons": _reasons}[what]()
+        columns, rows, note = {"journal": _journal, "reasons": _reasons}[what]()
     if as_json:
         terminal.emit({what: [dict(zip(columns, row, strict=True)) for row in rows], "note": note})
         return
@@ -34,12 +46,47 @@ def describe(what: str | None, profile: str, files: tuple[str, ...], sets: tuple
 Described = tuple[list[str], list[list[Any]], str]
 
 
-def _features() -> Described:
+PARTS = ("column", "family", "unit", "window", "form", "stage", "inputs", "null", "source", "aliases")
+
+
+def _features(family: str | None, name: str | None, as_json: bool) -> Described:
+    """As wide as a terminal: of every column its formula, of a family null rules and inputs too, of one column all."""
     from engine.core.schema import COLUMNS, ROW, SCHEMA_DIGEST
 
-    rows = [[c.name, c.form.value, c.unit, c.stage, c.null, c.source] for c in COLUMNS]
+    lines = [dict(zip(PARTS, _parts(family, column), strict=True)) for family, column in _declared()]
+    shown: tuple[str, ...] = ("family", "column", "unit", "window", "source")
     note = f"{len(COLUMNS)} columns, {ROW.itemsize} bytes a row in memory, schema {SCHEMA_DIGEST[:16]}"
-    return ["column", "form", "unit", "stage", "null", "source"], rows, note
+    if family:
+        chosen = [line for line in lines if line["family"] == family]
+        families = ", ".join(dict.fromkeys(line["family"] for line in lines))
+        if not chosen:
+            raise click.UsageError(f"no family {family!r}; there are {families}")
+        lines, shown, note = chosen, ("column", "unit", "window", "inputs", "null", "source"), f"of {families}"
+    elif name:
+        lines = [line for line in lines if name == line["column"] or name in line["aliases"].split()]
+        if not lines:
+            raise click.UsageError(f"no column {name!r}; `conveyor describe --features` lists them")
+        if not as_json:
+            rows = [[part, line[part]] for line in lines for part in PARTS if line[part]]
+            return ["", ""], rows, note
+    shown = PARTS if as_json else shown
+    return list(shown), [[line[part] for part in shown] for line in lines], note
+
+
+def _declared() -> Iterator[tuple[str, Column]]:
+    """Every column of minutes, of the market and of bars, with the family it is listed under."""
+    from engine.core.market import MARKET_COLUMNS
+    from engine.core.rollup_columns import ROLLUP_COLUMNS
+    from engine.core.schema import COLUMNS
+
+    yield from ((column.family, column) for column in COLUMNS)
+    yield from ((f"market/{column.family}", column) for column in MARKET_COLUMNS)
+    yield from (("rollups", column) for column in ROLLUP_COLUMNS)
+
+
+def _parts(family: str, of: Column) -> tuple[str, ...]:
+    inputs, aliases = " ".join(of.inputs), " ".join(of.aliases)
+    return of.name, family, of.unit, of.window, of.form.value, of.stage, inputs, of.null, of.source, aliases
 
 
 def _state(limits: Any) -> Described:

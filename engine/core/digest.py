@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from engine.core.kernel import kernel
+from engine.core.rings import words_of
 from engine.core.schema import ROW, ROW_FIELDS
 
 NAMES = ROW.names or ()
@@ -37,13 +38,12 @@ def take_fields(words: np.ndarray, fields: np.ndarray, out: np.ndarray) -> None:
             out[i, k] = words[i, fields[k]]
 
 
-def _words(rows: np.ndarray) -> np.ndarray:
-    return rows.view(np.int64).reshape(len(rows), len(NAMES))
+def make_canonical(rows: np.ndarray, reals: np.ndarray = REAL_INDEX) -> None:
+    """In place: one bit pattern for every null real, +0.0 for both zeros. Every row passes here before it is read.
 
-
-def make_canonical(rows: np.ndarray) -> None:
-    """In place: one bit pattern for every null real, +0.0 for both zeros. Every row passes here before it is read."""
-    make_words_canonical(_words(rows), REAL_INDEX)
+    reals: which fields of `rows` hold a float64.
+    """
+    make_words_canonical(words_of(rows), reals)
 
 
 def stage_digest(stage: str, venue: str, minute: int, revision: int, symbols: tuple[str, ...], data: np.ndarray) -> str:
@@ -61,7 +61,7 @@ def row_words(stage: str, rows: np.ndarray, room: np.ndarray | None = None) -> n
     fields = FIELD_INDEX[stage]
     room = np.empty(len(rows) * len(fields), np.int64) if room is None else room
     words = room[: len(rows) * len(fields)].reshape(len(rows), len(fields))
-    take_fields(_words(rows), fields, words)
+    take_fields(words_of(rows), fields, words)
     return words
 
 

@@ -45,6 +45,26 @@ class MinuteRows:
 
 
 @dataclass(frozen=True, slots=True)
+class RollupRows:
+    """The bars of one block of one venue, or a later revision of some of them; a link of the same chain.
+
+    As MinuteRows. tf: the timeframe; minute: the last one of the block; rows: engine.core.rollup_columns.ROLLUP.
+    """
+
+    link: int
+    cause_seq: int
+    venue: str
+    tf: str
+    minute: int
+    symbols: tuple[str, ...]
+    scales: tuple[tuple[int, int], ...]
+    rows: np.ndarray
+    digests: dict[str, str]
+    chain: str
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotNeeded:
     """A book cannot be trusted: fetch a depth snapshot and journal it."""
 
@@ -104,4 +124,5 @@ class Event:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-Effect = MinuteRows | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Event
+Link = MinuteRows | RollupRows  # what adds a link to the chain
+Effect = Link | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Event

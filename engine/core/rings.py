@@ -57,7 +57,7 @@ def put_columns(words: np.ndarray, position: int, symbols: np.ndarray, places: n
 
 def words_of(rows: np.ndarray) -> np.ndarray:
     """(rows, fields) int64: the same memory, reals as their bits."""
-    return rows.view(np.int64).reshape(len(rows), -1)
+    return rows.view(np.int64).reshape(len(rows), rows.itemsize // 8)
 
 
 class RowRing:
@@ -76,6 +76,7 @@ class RowRing:
         self.puts = np.zeros(minutes, np.int64)  # of each position; a state snapshot copies what was put since the last
         self.held = np.full((minutes, symbols), -1, np.int64)
         self.words = np.zeros((minutes, symbols, len(self.index)), np.int64)
+        self.rows = self.words.view(row).reshape(minutes, symbols)  # the same memory
 
     def put(self, minute: int, symbols: np.ndarray, rows: np.ndarray) -> None:
         """Write one row per symbol index; `rows` has dtype `row` and the length of `symbols`."""

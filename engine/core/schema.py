@@ -188,6 +188,8 @@ COLUMNS: tuple[Column, ...] = (
     _universe("universe_rev", Form.INTEGER, "count", "revision of the venue's universe, as the minute closed"),
     _universe("tier", Form.STATUS, "top|mid|tail|none", "tenth by volume of what is carried, at the close before: first, last, between"),
     _bars("funding_rate_hour", Form.REAL, "1/h", "as funding_rate, or no funding interval", "funding_rate / hours between two fundings", "funding_h_1"),
+    _bars("quote_ns", Form.INTEGER, "ns", "never", "time of the minute in which a quote was in force"),
+    _bars("book_ns", Form.INTEGER, "ns", "never", "time of the minute in which a book was in force"),
     *FEATURE_COLUMNS,
 )  # fmt: skip
 

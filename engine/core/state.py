@@ -42,6 +42,7 @@ from engine.core.layouts import (
 )
 from engine.core.market_state import make_market_room, make_markets
 from engine.core.rings import ColumnRing, RowRing
+from engine.core.rollup_state import make_rollups
 from engine.core.schema import NULL, ROW
 
 
@@ -189,6 +190,8 @@ class EngineState:
         self.room = zeros(symbols * ROW.itemsize // 8, np.int64)  # holds nothing between two closes
         self.history = RowRing(ROW, symbols, limits.history_minutes)
         self.windows = ColumnRing(ROW, WINDOW_COLUMNS, symbols, limits.history_minutes)
+        self.rollups = make_rollups(limits)
+        self.rings = {"history": self.history} | {f"rollups_{frame.name}": frame.ring for frame in self.rollups.frames}
         self._set_blank()
 
     def _set_blank(self) -> None:
@@ -225,10 +228,11 @@ class EngineState:
         self.history.put(minute, symbols, rows)
         self.windows.put(minute, symbols, rows)
 
-    def put_back(self, position: int, held: np.ndarray, words: np.ndarray) -> None:
-        """Fill a position of both rings as a state snapshot has it: RowRing.put_back."""
-        self.history.put_back(position, held, words)
-        self.windows.put(position, np.arange(len(words)), words.view(ROW).reshape(len(words)))
+    def put_back(self, ring: str, position: int, held: np.ndarray, words: np.ndarray) -> None:
+        """Fill a position of one of `rings` as a state snapshot has it: RowRing.put_back."""
+        self.rings[ring].put_back(position, held, words)
+        if ring == "history":
+            self.windows.put(position, np.arange(len(words)), words.view(ROW).reshape(len(words)))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every array by name, for the table at start, for snapshots and for the proof that nothing grows."""
@@ -237,4 +241,8 @@ class EngineState:
         named |= {f"universe.{name}": array for name, array in self.universe._asdict().items()}
         named |= {f"features.{name}": array for name, array in self.features._asdict().items()}
         named |= {f"market.{name}": array for name, array in self.market._asdict().items()}
-        return named | {"history": self.history.words, "held": self.history.held, "windows": self.windows.words}
+        for name in ("draft", "mids", "returns"):
+            named[f"rollups.{name}"] = getattr(self.rollups, name)
+        for name, ring in self.rings.items():
+            named |= {f"{name}.words": ring.words, f"{name}.held": ring.held}
+        return named | {"windows.columns": self.windows.words}

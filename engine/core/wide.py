@@ -152,6 +152,13 @@ def add_wide(hi: int, lo: int, hi2: int, lo2: int) -> tuple[int, int]:
 
 
 @inlined
+def subtract_wide(hi: int, lo: int, hi2: int, lo2: int) -> tuple[int, int]:
+    """hi:lo - hi2:lo2."""
+    hi, lo = _subtract(hi, lo, hi2, lo2)
+    return hi, lo
+
+
+@inlined
 def multiply(a: int, b: int) -> tuple[int, int]:
     """a b, exact for every pair of int64."""
     hi, lo = _multiply(a, b)

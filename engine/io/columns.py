@@ -1,4 +1,4 @@
-"""ROW arrays to Arrow columns: the one place where the engine's numbers become values for people.
+"""Rows of minutes and bars to Arrow columns: the one place where the engine's numbers become values for people.
 
 The null of integers (-2^63) and NaN become NULL, mantissas become DECIMAL(38,16) exactly, codes become text, bit sets
 become lists of names, -0.0 becomes 0.0. No Python object is made per cell.
@@ -14,9 +14,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from engine.core.effects import MinuteRows
+from engine.core.effects import Link, MinuteRows
 from engine.core.errors import InvariantError
 from engine.core.minutes import close_ms
+from engine.core.rings import words_of
+from engine.core.rollup_columns import ROLLUP, ROLLUP_COLUMNS
 from engine.core.schema import CODES, COLUMNS, NULL, ROW, TIMEFRAME, Column, Form, reason_names
 
 DECIMAL_DIGITS, DECIMAL_SCALE = 38, 16
@@ -38,17 +40,6 @@ _ARROW = {
     Form.REASONS: pa.list_(pa.string()),
 }
 _DECIMAL_FORMS = (Form.PRICE, Form.BASE, Form.QUOTE)
-
-# Where a row's fields lie, and of its decimal columns: low and high word, the word that tells null, the scale.
-ROW_NAMES: tuple[str, ...] = ROW.names or ()
-_PLACE = {name: place for place, name in enumerate(ROW_NAMES)}
-_REALS = np.array([place for name, place in _PLACE.items() if ROW[name].kind == "f"])
-_DECIMALS = [column for column in COLUMNS if column.form in _DECIMAL_FORMS]
-_QUOTES = np.array([column.form is Form.QUOTE for column in _DECIMALS])
-_DECIMAL_LOW = np.array([_PLACE[c.name + "_lo" * (c.form is Form.QUOTE)] for c in _DECIMALS])
-_DECIMAL_NULL = np.array([_PLACE[c.name + "_hi" * (c.form is Form.QUOTE)] for c in _DECIMALS])
-_DECIMAL_HIGH = _DECIMAL_NULL[_QUOTES]
-_DECIMAL_SCALED = np.array([_DECIMAL_FORMS.index(column.form) for column in _DECIMALS])
 
 
 class _Names:
@@ -84,28 +75,59 @@ KEY_FIELDS: tuple[Field, ...] = (
 )
 
 
-def _comment(column: Column) -> str:
-    return f"{column.unit}; null: {column.null}; source: {column.source}"
+def comment_of(column: Column) -> str:
+    return f"{column.unit}; window: {column.window}; null: {column.null}; source: {column.source}"
 
 
 def _stored(column: Column) -> list[Field]:
-    fields = [Field(column.name, _ARROW[column.form], _comment(column), column.stage)]
+    fields = [Field(column.name, _ARROW[column.form], comment_of(column), column.stage)]
     if column.form is Form.REASONS:
         comment = f"bits; null: {column.null}; source: {column.name}"
         fields.append(Field("dq_reason_bits", pa.int64(), comment, column.stage))
     return fields
 
 
-FIELDS: tuple[Field, ...] = KEY_FIELDS + tuple(field for column in COLUMNS for field in _stored(column))
-ARROW_SCHEMA = pa.schema([(field.name, field.arrow) for field in FIELDS])
-STAGE_OF = {field.name: field.stage for field in FIELDS}
+class Table:
+    """A table of revisions. fields: its columns; arrow: their types; stage_of: which stage a column is of."""
+
+    def __init__(self, table: str, fields: tuple[Field, ...]) -> None:
+        self.table, self.fields = table, fields
+        self.arrow = pa.schema([(field.name, field.arrow) for field in fields])
+        self.stage_of = {field.name: field.stage for field in fields}
+
+
+class Layout(Table):
+    """How a row becomes a line of its table: where its fields lie, and of its decimal columns the low and high word,
+    the word that tells null, the scale.
+    """
+
+    def __init__(self, table: str, columns: Sequence[Column], row: np.dtype) -> None:
+        super().__init__(table, KEY_FIELDS + tuple(field for column in columns for field in _stored(column)))
+        self.columns, self.row = columns, row
+        self.names: tuple[str, ...] = row.names or ()
+        self.place = {name: place for place, name in enumerate(self.names)}
+        self.reals = np.array([place for name, place in self.place.items() if row[name].kind == "f"])
+        self.decimals = [column for column in columns if column.form in _DECIMAL_FORMS]
+        self.quotes = np.array([column.form is Form.QUOTE for column in self.decimals])
+        self.low = np.array([self.place[c.name + "_lo" * (c.form is Form.QUOTE)] for c in self.decimals])
+        self.null = np.array([self.place[c.name + "_hi" * (c.form is Form.QUOTE)] for c in self.decimals])
+        self.scaled = np.array([_DECIMAL_FORMS.index(column.form) for column in self.decimals])
+
+
+MINUTES = Layout("feature_revisions", COLUMNS, ROW)
+BARS = Layout("rollup_revisions", ROLLUP_COLUMNS, ROLLUP)
+FIELDS, ARROW_SCHEMA = MINUTES.fields, MINUTES.arrow
 
 DIGEST_FIELDS: tuple[Field, ...] = (
     Field("link", pa.int64(), "position; null: never; source: counted from 0 along the digest chain"),
     Field("venue", pa.string(), "venue whose minute closed; null: never; source: the instrument record"),
     Field("exchange_ts", pa.int64(), "ms UTC; null: never; source: close of the minute by event time"),
     Field("rev", pa.int64(), "count; null: never; source: 0 is the first close of the minute, then each later one"),
-    Field("symbols", pa.int64(), "count; null: never; source: rows of this link in feature_revisions"),
+    Field(
+        "symbols",
+        pa.int64(),
+        "count; null: never; source: rows of this link in feature_revisions, or in rollup_revisions",
+    ),
     Field("cause_seq", pa.int64(), "record; null: never; source: seq of the journal record that caused the link"),
     Field("stages", pa.string(), "JSON, SHA-256 hex by stage; null: never; source: each stage's digest"),
     Field("chain", pa.string(), "SHA-256 hex; null: never; source: chain value before, and this link"),
@@ -122,8 +144,16 @@ class OutOfRangeError(InvariantError):
         )
 
 
-def rows_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
-    """All rows of some minutes as one batch of ARROW_SCHEMA, in the order given. Raises OutOfRangeError."""
+def layout_of(link: Link) -> Layout:
+    return MINUTES if isinstance(link, MinuteRows) else BARS
+
+
+def rows_to_arrow(minutes: Sequence[Link]) -> pa.RecordBatch:
+    """All rows of some minutes, or of some bars, as one batch of their layout, in the order given.
+
+    Raises OutOfRangeError.
+    """
+    layout = layout_of(minutes[0])
     counts = np.array([len(minute.rows) for minute in minutes], np.int64)
     rows = minutes[0].rows if len(minutes) == 1 else np.concatenate([minute.rows for minute in minutes])
     symbols = [symbol for minute in minutes for symbol in minute.symbols]
@@ -134,15 +164,15 @@ def rows_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
     arrays: list[pa.Array] = [
         pa.array(venues, pa.string()),
         pa.array(symbols, pa.string()),
-        pa.array([TIMEFRAME] * len(rows), pa.string()),
+        pa.array([tf for minute in minutes for tf in [timeframe(minute)] * len(minute.rows)], pa.string()),
         pa.array(close),
         _array(pa.timestamp("us", tz="UTC"), close * 1000, None),
         pa.array(np.repeat(np.array([minute.revision for minute in minutes], np.int64), counts)),
         pa.array(np.repeat(np.array([minute.link for minute in minutes], np.int64), counts)),
     ]
-    cells = _Cells(rows)
+    cells = _Cells(rows, layout)
     decimals = iter(_decimals(cells, scales, symbols))
-    for column in COLUMNS:
+    for column in layout.columns:
         if column.form in _DECIMAL_FORMS:
             arrays.append(next(decimals))
         elif column.form is Form.REAL:
@@ -153,10 +183,14 @@ def rows_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
             arrays.append(_text(column.name, cells, symbols))
         else:
             arrays += [_reasons(column.name, cells, symbols), cells.array(column.name, pa.int64())]
-    return pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
+    return pa.RecordBatch.from_arrays(arrays, schema=layout.arrow)
 
 
-def digests_to_arrow(minutes: Sequence[MinuteRows]) -> pa.RecordBatch:
+def timeframe(link: Link) -> str:
+    return TIMEFRAME if isinstance(link, MinuteRows) else link.tf
+
+
+def digests_to_arrow(minutes: Sequence[Link]) -> pa.RecordBatch:
     """One line per link, of DIGEST_SCHEMA."""
     return pa.RecordBatch.from_arrays(
         [
@@ -179,23 +213,24 @@ class _Cells:
     words: int64 (fields, rows), reals as their bits and without -0.0. null: bool of the same shape.
     """
 
-    def __init__(self, rows: np.ndarray) -> None:
-        self.words = rows.view(np.int64).reshape(len(rows), len(_PLACE)).T.copy()
+    def __init__(self, rows: np.ndarray, layout: Layout) -> None:
+        self.layout, self.place = layout, layout.place
+        self.words = words_of(rows).T.copy()
         self.null = self.words == NULL
-        reals = self.words[_REALS].view(np.float64) + 0.0
-        self.words[_REALS] = reals.view(np.int64)
-        self.null[_REALS] = np.isnan(reals)
+        reals = self.words[layout.reals].view(np.float64) + 0.0
+        self.words[layout.reals] = reals.view(np.int64)
+        self.null[layout.reals] = np.isnan(reals)
         self._some_null: list[bool] = self.null.any(axis=1).tolist()
         self._validity = np.packbits(~self.null, axis=1, bitorder="little")
 
     def array(self, name: str, kind: pa.DataType) -> pa.Array:
         """A column of 8-byte values; nothing is copied."""
-        place = _PLACE[name]
+        place = self.place[name]
         return _array(kind, self.words[place], self.validity(name))
 
     def validity(self, name: str) -> np.ndarray | None:
         """Arrow's bitmap of what is not null; None where nothing is."""
-        place = _PLACE[name]
+        place = self.place[name]
         return self._validity[place] if self._some_null[place] else None
 
 
@@ -217,7 +252,7 @@ def _buffer(validity: np.ndarray | None) -> pa.Buffer | None:
 
 def _text(name: str, cells: _Cells, symbols: Sequence[str]) -> pa.Array:
     """Names of the codes of a status column."""
-    codes, null = cells.words[_PLACE[name]], cells.null[_PLACE[name]]
+    codes, null = cells.words[cells.place[name]], cells.null[cells.place[name]]
     names = len(_CODE_NAMES[name].letters)  # codes count from 0 without a hole
     unknown = ~null & ((codes < 0) | (codes >= names))
     if unknown.any():
@@ -237,7 +272,7 @@ def _strings(names: _Names, chosen: np.ndarray, validity: np.ndarray | None) -> 
 
 def _reasons(name: str, cells: _Cells, symbols: Sequence[str]) -> pa.Array:
     """Bit sets as lists of names, lowest bit first."""
-    bits, null = cells.words[_PLACE[name]], cells.null[_PLACE[name]]
+    bits, null = cells.words[cells.place[name]], cells.null[cells.place[name]]
     if ((bits < 0) & ~null).any():
         at = int(((bits < 0) & ~null).argmax())
         raise OutOfRangeError(name, symbols[at], str(bits[at]), "a set of reason bits")
@@ -254,21 +289,22 @@ def _reasons(name: str, cells: _Cells, symbols: Sequence[str]) -> pa.Array:
 
 def _decimals(cells: _Cells, scales: np.ndarray, symbols: Sequence[str]) -> list[pa.Array]:
     """Every decimal column of the table, in order: mantissa * 10^(16 - scale) in one vector pass over all of them."""
-    low = cells.words[_DECIMAL_LOW]
+    layout = cells.layout
+    low = cells.words[layout.low]
     high = low >> 63
-    high[_QUOTES] = cells.words[_DECIMAL_HIGH]
-    null = cells.null[_DECIMAL_NULL]
+    high[layout.quotes] = cells.words[layout.null[layout.quotes]]
+    null = cells.null[layout.null]
     high[null], low[null] = 0, 0
     price, quantity = scales[:, 0], scales[:, 1]
     power = DECIMAL_SCALE - np.stack([price + 1, quantity, price + quantity])
     assert ((power >= 0) & (power <= DECIMAL_SCALE)).all(), "a decimal column has 0 to 16 decimals"
-    words, overflow = scale_up(high, low.view(np.uint64), _POWERS[power][_DECIMAL_SCALED])
+    words, overflow = scale_up(high, low.view(np.uint64), _POWERS[power][layout.scaled])
     if overflow.any():
         at, row = (int(index) for index in np.argwhere(overflow)[0])
         mantissa = (int(high[at, row]) << 64) + int(low[at, row] & -1) % 2**64
-        value = f"{mantissa} * 10^-{DECIMAL_SCALE - int(power[_DECIMAL_SCALED[at], row])}"
-        raise OutOfRangeError(_DECIMALS[at].name, symbols[row], value, "at most 22 digits before the point")
-    names = [ROW_NAMES[place] for place in _DECIMAL_NULL]
+        value = f"{mantissa} * 10^-{DECIMAL_SCALE - int(power[layout.scaled[at], row])}"
+        raise OutOfRangeError(layout.decimals[at].name, symbols[row], value, "at most 22 digits before the point")
+    names = [layout.names[place] for place in layout.null]
     return [_array(DECIMAL, words[at], cells.validity(name)) for at, name in enumerate(names)]
 
 

@@ -10,8 +10,9 @@ import duckdb
 import pyarrow as pa
 
 from engine.core.errors import ConveyorError
-from engine.io.tables import LAYOUT_DIGEST, ddl
+from engine.io.tables import LAYOUT_DIGEST, REVISIONS, ddl
 
+APPENDED = (*(of.table for of in REVISIONS), "digests")
 FIRST_LINK = "first_link"  # in store_facts, unless 0: earlier links never came, or were removed for their age
 
 
@@ -36,8 +37,8 @@ class Ledger:
 
 
 class Appender:
-    """Appends to a store's two tables, and makes its connection fit for nothing else: a statement is parsed once, and
-    none is optimized, as a scan of what is at hand leaves nothing to choose. Together a sixth of a minute's time.
+    """Appends to a store's tables, and makes its connection fit for nothing else: a statement is parsed once, and none
+    is optimized, as a scan of what is at hand leaves nothing to choose. Together a sixth of a minute's time.
 
     What is at hand is registered under a name: found as a variable it would need external access, which every query
     over the file would then have as well.
@@ -46,18 +47,19 @@ class Appender:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("PRAGMA disable_optimizer")
         self._connection = connection
-        self._begin, self._append_rows, self._append_lines, self._commit = connection.extract_statements(
-            "BEGIN; INSERT INTO feature_revisions SELECT * FROM incoming_rows; "
-            "INSERT INTO digests SELECT * FROM incoming_lines; COMMIT"
-        )
+        inserts = "; ".join(f"INSERT INTO {table} SELECT * FROM incoming_{table}" for table in APPENDED)
+        self._begin, *appends, self._commit = connection.extract_statements(f"BEGIN; {inserts}; COMMIT")
+        self._appends = dict(zip(APPENDED, appends, strict=True))
 
-    def append(self, rows: pa.RecordBatch, lines: pa.RecordBatch) -> None:
-        """One transaction: both are in the file and durable, or neither is. After an error give up the connection."""
-        self._connection.register("incoming_rows", rows)
-        self._connection.register("incoming_lines", lines)
+    def append(self, batches: dict[str, pa.RecordBatch]) -> None:
+        """Rows by table, in one transaction: all are in the file and durable, or none is. After an error give up the
+        connection.
+        """
+        for table, batch in batches.items():
+            self._connection.register(f"incoming_{table}", batch)
         self._connection.execute(self._begin)
-        self._connection.execute(self._append_rows)
-        self._connection.execute(self._append_lines)
+        for table in batches:
+            self._connection.execute(self._appends[table])
         self._connection.execute(self._commit)
 
 
@@ -159,8 +161,8 @@ def forget_before(connection: duckdb.DuckDBPyConnection, exchange_ts: int) -> bo
     if link is None or link <= first_link(connection):
         return False
     connection.begin()
-    connection.execute("DELETE FROM feature_revisions WHERE link < ?", [link])
-    connection.execute("DELETE FROM digests WHERE link < ?", [link])
+    for table in APPENDED:
+        connection.execute(f"DELETE FROM {table} WHERE link < ?", [link])
     set_first_link(connection, link)
     connection.commit()
     return True

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.core.effects import MinuteRows
+from engine.core.effects import Link
 from engine.core.minutes import MS_PER_MINUTE, close_ms, label
-from engine.core.schema import Status
+from engine.core.schema import TIMEFRAME, Status
+
+ROLLUPS = "rollups_"  # what the name of a bar's stage begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,23 @@ class DigestLine:
     chain: str
 
     @property
+    def tf(self) -> str:
+        """The timeframe whose rows the link is about."""
+        return timeframe_of(self.stages)
+
+    @property
     def label(self) -> str:
         """The close of the minute for people."""
         return label(self.exchange_ts // MS_PER_MINUTE - 1)
 
 
-def digest_line(minute: MinuteRows) -> dict[str, Any]:
+def timeframe_of(stages: dict[str, str]) -> str:
+    """Of a link, by the stages it has digests of."""
+    (name, *_) = stages or (TIMEFRAME,)
+    return name.removeprefix(ROLLUPS) if name.startswith(ROLLUPS) else TIMEFRAME
+
+
+def digest_line(minute: Link) -> dict[str, Any]:
     """A link as the fields of its DigestLine."""
     found = minute.rows["dq_status"]
     return {

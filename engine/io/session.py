@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from engine.core.effects import Effect, Event, MinuteRows, SnapshotNeeded
+from engine.core.effects import Effect, Event, Link, SnapshotNeeded
 from engine.core.errors import ConfigError, ConveyorError, InvariantError
 from engine.core.minutes import label
-from engine.core.schema import Status
+from engine.core.schema import TIMEFRAME, Status
 from engine.io.database import log_of
-from engine.io.digest_line import digest_line
+from engine.io.digest_line import digest_line, timeframe_of
 from engine.io.disk import OS_DISK, Disk, read_all
 from engine.io.manifest import JournalReference, instant, journal_reference, provenance
 from engine.io.outputs import LineFile, write_whole
@@ -112,7 +112,7 @@ class SessionWriter:
 
     def perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, MinuteRows):
+            if isinstance(effect, Link):
                 self._minute(effect)
             elif isinstance(effect, Event):
                 self._event(effect.cause_seq, effect.at_ns, effect.kind, effect.venue, effect.symbol, effect.detail)
@@ -148,7 +148,7 @@ class SessionWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(complete=kind is None)
 
-    def _minute(self, minute: MinuteRows) -> None:
+    def _minute(self, minute: Link) -> None:
         known, first = self.links, self.first_link
         if minute.link > known:
             raise InvariantError(
@@ -173,7 +173,7 @@ class SessionWriter:
     def _count(self, line: dict[str, Any]) -> None:
         self._chains.append(line["chain"])
         self._counts["links"] += 1
-        self._counts["minutes"] += line["rev"] == 0
+        self._counts["minutes"] += line["rev"] == 0 and timeframe_of(line["stages"]) == TIMEFRAME
         self._counts["rows"] += line["symbols"]
         for status, count in line["status"].items():
             self._counts["revisions"][status] += count
@@ -303,7 +303,7 @@ def rebuild_store(
         done = 0
         try:
             for effect in effects():
-                if not isinstance(effect, MinuteRows) or done == len(lines):
+                if not isinstance(effect, Link) or done == len(lines):
                     continue
                 if effect.chain != lines[done]["chain"]:
                     raise InvariantError(

@@ -17,12 +17,17 @@ from engine.io.digest_line import DigestLine
 from engine.io.disk import FILE_MODE, OS_DISK
 from engine.io.manifest import FORMAT_VERSION, JournalReference, find_journal
 from engine.io.session import DIGESTS, MANIFEST, STORE
-from engine.io.tables import TABLES, quoted
+from engine.io.tables import REVISIONS, TABLES, quoted
 
 FORMATS = ("parquet", "csv")
 _ORDER = {
-    "features_snapshot": "exchange_ts, venue, symbol",
+    "features_snapshot": "exchange_ts, tf, venue, symbol",
+    "features_15m": "exchange_ts, venue, symbol",
+    "features_1h": "exchange_ts, venue, symbol",
     "feature_revisions": "link, rowid",
+    "market_snapshot": "exchange_ts, venue",
+    "rollup_revisions": "link, rowid",
+    "market_revisions": "link, rowid",
     "digests": "link, rowid",
 }
 
@@ -101,10 +106,10 @@ class SessionReader:
             self._connection = open_store(self.folder / STORE, confined=True)
         return self._connection
 
-    def rows(self, first_link: int, last_link: int) -> pa.Table:
-        """Rows of some links, both included, in the order in which they were written."""
+    def rows(self, first_link: int, last_link: int, table: str = "feature_revisions") -> pa.Table:
+        """Rows of some links, both included, in the order in which they were written, of a table of revisions."""
         return self._table(
-            f"SELECT * FROM feature_revisions WHERE link BETWEEN {first_link} AND {last_link} ORDER BY link, rowid"
+            f"SELECT * FROM {table} WHERE link BETWEEN {first_link} AND {last_link} ORDER BY link, rowid"
         )
 
     def stored_digests(self, from_link: int = 0) -> pa.Table:
@@ -120,10 +125,9 @@ class SessionReader:
         return first_link(self.connect())
 
     def row_count(self, from_link: int = 0) -> int:
-        """Rows in feature_revisions, also of links that are in no digest."""
-        return int(
-            self._table(f"SELECT count(*) AS n FROM feature_revisions WHERE link >= {from_link}")["n"][0].as_py()
-        )
+        """Rows in all tables of revisions, also of links that are in no digest."""
+        counts = [f"(SELECT count(*) FROM {of.table} WHERE link >= {from_link})" for of in REVISIONS]
+        return int(self._table(f"SELECT {' + '.join(counts)} AS n")["n"][0].as_py())
 
     def query(self, sql: str) -> pa.Table:
         """The result of the last statement; an empty table for one without a result. Raises QueryError."""

@@ -1,4 +1,4 @@
-"""DuckDB as a projection: minute rows appended by one thread, and rebuilt from the journal whenever the file is lost.
+"""DuckDB as a projection: rows appended by one thread, and rebuilt from the journal whenever the file is lost.
 
 Nothing here raises into the engine. What goes wrong is kept, counted and told by `Store.status`; rows wait in a bounded
 queue and are tried again. A link that is already in the file is skipped, so feeding the same effects again fills holes.
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import duckdb
 
-from engine.core.effects import MinuteRows
-from engine.io.columns import OutOfRangeError, digests_to_arrow, rows_to_arrow
+from engine.core.effects import Link
+from engine.io.columns import OutOfRangeError
 from engine.io.database import (
     Appender,
     Ledger,
@@ -32,6 +32,7 @@ from engine.io.database import (
 )
 from engine.io.disk import FILE_MODE
 from engine.io.store_status import StoreLimits, StoreStatus
+from engine.io.tables import links_to_arrow
 
 BATCH_ROWS = 20_000  # of one transaction; live it is one minute
 CLOSING_ATTEMPTS = 3  # after close() is asked for; then what is left is reported missing
@@ -58,7 +59,7 @@ class Store:
         self.path, self.limits, self._first_link = path, limits or StoreLimits(), first_link
         self._report = report or (lambda kind, detail: None)
         self._stored = stored or (lambda link: None)
-        self._queue: deque[MinuteRows] = deque()
+        self._queue: deque[Link] = deque()
         self._changed = threading.Condition()  # guards the queue and the status
         self._status = StoreStatus(path)
         self._ledger = Ledger()
@@ -78,7 +79,7 @@ class Store:
 
     # The caller's side.
 
-    def put(self, minute: MinuteRows) -> None:
+    def put(self, minute: Link) -> None:
         """Queue one minute; never raises. `minute.rows` must be a copy that nobody writes to any more."""
         rows, limits = len(minute.rows), self.limits
         with self._changed:
@@ -179,14 +180,14 @@ class Store:
             self._update(closed=True)
             self._changed.notify_all()
 
-    def _next(self) -> list[MinuteRows] | None:
+    def _next(self) -> list[Link] | None:
         """What to write now: minutes still in the queue, nothing after a quiet while, None at the end."""
         with self._changed:
             if not self._queue and not self._stopping:
                 self._changed.wait(self.limits.idle_s)
             if not self._queue:
                 return None if self._stopping else []
-            batch: list[MinuteRows] = []
+            batch: list[Link] = []
             rows = 0
             for minute in self._queue:
                 rows += len(minute.rows)
@@ -208,7 +209,7 @@ class Store:
             self._report("store_trouble", {"error": words})
         return True
 
-    def _write(self, batch: list[MinuteRows]) -> None:
+    def _write(self, batch: list[Link]) -> None:
         started = time.perf_counter()
         if self._file_lost():
             raise StoreUnavailableError(
@@ -247,17 +248,18 @@ class Store:
         if self._rows_since_checkpoint >= self.limits.checkpoint_rows:
             self._checkpoint()
 
-    def _insert(self, batch: list[MinuteRows]) -> int:
+    def _insert(self, batch: list[Link]) -> int:
         """One transaction. Rows and their digest lines appear together or not at all."""
-        rows, lines = rows_to_arrow(batch), digests_to_arrow(batch)
+        batches = links_to_arrow(batch)
+        rows = sum(len(link.rows) for link in batch)
         assert self._appender is not None
-        self._appender.append(rows, lines)
+        self._appender.append(batches)
         if not self._log_is_private:  # the first commit after a checkpoint makes a new one
             self._protect()
             self._log_is_private = True
-        return int(rows.num_rows)
+        return rows
 
-    def _insert_one_by_one(self, batch: list[MinuteRows]) -> tuple[list[MinuteRows], int]:
+    def _insert_one_by_one(self, batch: list[Link]) -> tuple[list[Link], int]:
         """Everything but the minutes that hold a value no column can hold."""
         written, rows = [], 0
         for minute in batch:
@@ -388,7 +390,7 @@ class Store:
                 if self._stopping and not was_stopping:
                     return
 
-    def _drop(self, minute: MinuteRows, rows: int) -> None:
+    def _drop(self, minute: Link, rows: int) -> None:
         """Called with the lock held."""
         first = self._status.first_dropped_link
         self._update(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.schema import Core
 from engine.conveyor import Conveyor
-from engine.core.effects import Effect, MinuteRows
+from engine.core.effects import Effect, Link
 from engine.core.errors import ConveyorError
 from engine.core.records import Record, RecordBatch, iterate
 from engine.io.journal_reader import JournalReader
@@ -56,4 +56,4 @@ def effects_of(batches: Iterable[RecordBatch]) -> list[Effect]:
 
 def chain_of(effects: Sequence[Effect]) -> str:
     """Chain value of the last link; empty without one."""
-    return next((effect.chain for effect in reversed(effects) if isinstance(effect, MinuteRows)), "")
+    return next((effect.chain for effect in reversed(effects) if isinstance(effect, Link)), "")

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from engine.commands.replay import replay_into
-from engine.core.effects import MinuteRows
+from engine.core.effects import Link
 from engine.io.outputs import DRAFT, whole_lines
 from engine.io.session import DIGESTS, EVENTS, MANIFEST, STORE
 from engine.io.session_reader import SessionReader
@@ -83,8 +83,8 @@ class SessionLife:
         return bytes(disk.entries[path].data) if path in disk.entries else b""
 
 
-def links(material: Material) -> Sequence[MinuteRows]:
-    return [effect for effect in material.effects if isinstance(effect, MinuteRows)]
+def links(material: Material) -> Sequence[Link]:
+    return [effect for effect in material.effects if isinstance(effect, Link)]
 
 
 def recorded_events(content: bytes) -> list[Any]:

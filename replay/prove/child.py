@@ -19,7 +19,7 @@ import orjson
 from engine.core.records import HEADER_BYTES, RecordBatch, batch_of, padded
 
 if TYPE_CHECKING:
-    from engine.core.effects import MinuteRows
+    from engine.core.effects import Link
 
 SEGMENT_BYTES = 64 << 20  # of records handed over at once where batches are whole segments
 WHOLE_SEGMENTS = -1
@@ -80,14 +80,14 @@ def main(job: Job) -> None:
 
 def answer(job: Job, journal: Path) -> None:
     """The lines of one journal; the last one counts its records."""
-    from engine.core.effects import MinuteRows
+    from engine.core.effects import Link
     from engine.io.digest_line import digest_line
 
     records = 0
     for count, effects in replayed(job, journal):
         records += count
         for effect in effects:
-            if not isinstance(effect, MinuteRows):
+            if not isinstance(effect, Link):
                 continue
             if job.link < 0:
                 tell(digest_line(effect))
@@ -161,9 +161,9 @@ def records_in(batch: RecordBatch) -> int:
     return count
 
 
-def rows_told(minute: MinuteRows) -> dict[str, Any]:
+def rows_told(minute: Link) -> dict[str, Any]:
     """A link with the bits of its rows; proof.rows_heard makes the effect of it again."""
-    told = {name: getattr(minute, name) for name in minute.__dataclass_fields__ if name != "rows"}
+    told = {name: getattr(minute, name) for name in minute.__dataclass_fields__ if name not in ("rows", "market")}
     return told | {"rows": minute.rows.tobytes().hex()}
 
 

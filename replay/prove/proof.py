@@ -19,9 +19,10 @@ import orjson
 import pyarrow as pa
 
 from config.errors import ConveyorError
-from engine.core.effects import MinuteRows
-from engine.core.schema import ROW
-from engine.io.columns import rows_to_arrow
+from engine.core.effects import Link, MinuteRows, RollupRows
+from engine.core.rollup_columns import ROLLUP
+from engine.core.schema import ROW, TIMEFRAME
+from engine.io.columns import layout_of, rows_to_arrow
 from engine.io.digest_line import DigestLine
 from replay.difference import Difference, digest_difference, explain
 from replay.prove.child import Job
@@ -47,7 +48,7 @@ class Replayed:
 
     @property
     def minutes(self) -> int:
-        return sum(line.rev == 0 for line in self.lines)
+        return sum(line.rev == 0 and line.tf == TIMEFRAME for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +221,12 @@ class Proof:
         """The cell behind a digest that differs: both environments are asked for the rows of its link."""
         if found.what != "digest" or found.note:
             return found
-        tables = []
+        links = []
         for asked in (self.environments[0], environment):
             told = self._child(asked, self._job(asked, journals=(str(journal.folder),), link=found.link))
-            tables.append(pa.Table.from_batches([rows_to_arrow([rows_heard(told)])]))
-        return explain(found, *tables)
+            links.append(rows_heard(told))
+        mine, other = (pa.Table.from_batches([rows_to_arrow([link])]) for link in links)
+        return explain(found, mine, other, layout_of(links[0]))
 
 
 def first_difference(a: Replayed, b: Replayed, partial: bool) -> Difference | None:
@@ -244,12 +246,14 @@ def first_difference(a: Replayed, b: Replayed, partial: bool) -> Difference | No
     return None
 
 
-def rows_heard(told: bytes) -> MinuteRows:
+def rows_heard(told: bytes) -> Link:
     """The link that child.rows_told told."""
     fields = orjson.loads(told)
-    rows = np.frombuffer(bytes.fromhex(fields["rows"]), ROW)
+    kind, row = (RollupRows, ROLLUP) if "tf" in fields else (MinuteRows, ROW)
+    rows = np.frombuffer(bytes.fromhex(fields["rows"]), row)
     scales = tuple((price, quantity) for price, quantity in fields["scales"])
-    return MinuteRows(**fields | {"rows": rows, "scales": scales, "symbols": tuple(fields["symbols"])})
+    link: Link = kind(**fields | {"rows": rows, "scales": scales, "symbols": tuple(fields["symbols"])})
+    return link
 
 
 def digest(replayed: Sequence[Replayed]) -> str:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from engine.core.effects import Effect, Event, MinuteRows
+from engine.core.effects import Effect, Event, MinuteRows, RollupRows
 from engine.core.records import RecordBatch, RecordKind, iterate
-from engine.core.schema import CODES, COLUMNS, ROW, ROW_FIELDS, Form, Reason
+from engine.core.rollup_columns import ROLLUP, ROLLUP_COLUMNS
+from engine.core.schema import CODES, COLUMNS, ROW, ROW_FIELDS, Column, Form, Reason
 from engine.io.journal_writer import JournalWriter
 
 FIRST_MINUTE = 28_719_356  # closes at 2024-08-08 23:57
 STAGES = ("tape", "bars", "quality")
 
 
-def some_rows(symbols: int, seed: int) -> np.ndarray:
+def some_rows(symbols: int, seed: int, columns: Sequence[Column] = COLUMNS, row: np.dtype = ROW) -> np.ndarray:
     """Rows whose every cell holds a value that its column may hold."""
     draw = np.random.default_rng(seed)
-    rows = np.zeros(symbols, ROW)
-    for column in COLUMNS:
+    rows = np.zeros(symbols, row)
+    for column in columns:
         if column.form is Form.REAL:
             rows[column.name] = draw.normal(size=symbols)
         elif column.form is Form.QUOTE:
@@ -74,6 +76,16 @@ def some_minutes(count: int, symbols: int = 3, seed: int = 7, revise: bool = Tru
         before = found[-1].chain if found else ""
         found.append(chained(link, some_rows(symbols, seed * 1000 + link), before, minute=minute, revision=revision))
     return found
+
+
+def some_bars(link: int, tf: str, symbols: int, revision: int = 0) -> RollupRows:
+    """Bars of the block that ends with the first minute."""
+    rows = some_rows(symbols, link, ROLLUP_COLUMNS, ROLLUP)
+    names = tuple(f"S{number}USDT" for number in range(symbols))
+    digests = {f"rollups_{tf}": hashlib.sha256(rows.tobytes()).hexdigest()}
+    return RollupRows(
+        link, 10 * link, "binance_usdm", tf, FIRST_MINUTE, names, ((2, 3),) * symbols, rows, digests, "", revision
+    )
 
 
 class HandConveyor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from decimal import Context, Decimal
@@ -14,19 +15,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.effects import MarketRow
+from engine.core.market import MARKET, MARKET_COLUMNS
 from engine.core.minutes import close_ms
 from engine.core.schema import CODES, COLUMNS, NULL, ROW, Form, Reason, reason_names
 from engine.io.columns import (
     ARROW_SCHEMA,
+    BARS,
     DIGEST_FIELDS,
     FIELDS,
+    MINUTES,
     OutOfRangeError,
     digests_to_arrow,
     rows_to_arrow,
     scale_up,
 )
-from engine.io.tables import ALIASES, TABLES, ddl
-from tests.io.hand_minutes import FIRST_MINUTE, chained, some_minutes, some_rows
+from engine.io.markets import MARKETS
+from engine.io.tables import ALIASES, TABLES, TOLD, ddl, links_to_arrow
+from tests.io.hand_minutes import FIRST_MINUTE, chained, some_bars, some_minutes, some_rows
 
 EXACT = Context(prec=60)
 
@@ -199,6 +205,8 @@ def test_every_column_of_every_table_tells_unit_null_rule_and_source():
     found = empty_store().sql(f"{sql} AND table_name <> 'store_facts'").fetchall()
 
     comments = {(table, column): comment for table, column, comment in found}
+    minutes, bars = MINUTES.fields, BARS.fields
+    only = {field.name for field in bars} - {field.name for field in minutes}
     for table, column in comments:
         comment = comments[table, column]
         if column in ALIASES:
@@ -208,7 +216,8 @@ def test_every_column_of_every_table_tells_unit_null_rule_and_source():
             assert "null: " in comment
             assert "source: " in comment
     assert {table for table, _ in comments} == set(TABLES)
-    assert len(comments) == 2 * len(FIELDS) + len(DIGEST_FIELDS) + len(ALIASES)
+    views = 2 * (len(bars) + len(TOLD)) + len(minutes) + len(only) + len(ALIASES) + len(TOLD)
+    assert len(comments) == len(minutes) + len(bars) + 2 * len(MARKETS.fields) + len(DIGEST_FIELDS) + views
 
 
 def test_an_alias_is_the_column_it_names():
@@ -221,6 +230,65 @@ def test_an_alias_is_the_column_it_names():
     assert incoming.num_rows == found.num_rows
     for alias, name in ALIASES.items():
         assert found[name].equals(found[alias])
+
+
+def test_the_newest_revision_of_each_bar_stands_below_the_minutes():
+    connection = empty_store()
+    links = [chained(0, some_rows(2, seed=1)), some_bars(1, "15m", 2), some_bars(2, "15m", 2, revision=1)]
+    links.append(some_bars(3, "1h", 2))
+    for table, batch in links_to_arrow(links).items():
+        connection.register("incoming", batch)
+        connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+
+    query = "SELECT tf, rev, link, symbol, trade_count, minutes_ok, is_hot IS NULL FROM features_snapshot"
+    found = connection.sql(f"{query} ORDER BY link, symbol").fetchall()
+
+    def told(link, tf):
+        return [
+            (tf, link.revision, link.link, symbol, row["trade_count"], row["minutes_ok"] if tf != "1m" else None,
+             tf != "1m")
+            for symbol, row in zip(link.symbols, link.rows, strict=True)
+        ]  # fmt: skip
+
+    assert found == told(links[0], "1m") + told(links[2], "15m") + told(links[3], "1h")
+    assert connection.sql("SELECT DISTINCT link FROM features_15m").fetchall() == [(2,)]
+    assert connection.sql("SELECT DISTINCT link FROM features_1h").fetchall() == [(3,)]
+
+
+def test_the_market_of_a_minute_has_names_and_words_where_the_engine_has_numbers():
+    row = np.zeros((), MARKET)
+    for column in MARKET_COLUMNS:
+        row[column.name] = 2.5 if column.form is Form.REAL else 1
+    row["rs_top"], row["leader"] = [7, 4, NULL, NULL, NULL], 4
+    row["lead_score"], row["trend_regime"] = np.nan, NULL
+    minute = replace(chained(0, some_rows(2, seed=1)), market=MarketRow(row, {1: "A", 4: "BTC", 7: "ETH"}))
+    connection = empty_store()
+    for table, batch in links_to_arrow([minute, chained(1, some_rows(1, seed=2))]).items():
+        connection.register("incoming", batch)
+        connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+
+    (found,) = connection.sql("FROM market_snapshot").to_arrow_table().to_pylist()
+
+    assert (found["venue"], found["exchange_ts"], found["link"]) == (minute.venue, close_ms(FIRST_MINUTE), 0)
+    assert (found["rs_top"], found["rs_bottom"], found["leader"]) == (["ETH", "BTC"], ["A"] * 5, "BTC")
+    assert (found["lead_score"], found["trend_regime"]) == (None, None)
+    assert (found["dq_status"], found["volatility_regime"], found["session"]) == ("partial", "medium", "europe")
+    assert (found["eligible_count"], found["breadth_m_1"]) == (1, 2.5)
+
+
+def test_an_asset_has_the_same_number_in_every_file_and_timeframe():
+    connection = empty_store()
+    links = [chained(0, some_rows(2, seed=1)), some_bars(1, "15m", 2)]
+    for table, batch in links_to_arrow(links).items():
+        connection.register("incoming", batch)
+        connection.execute(f"INSERT INTO {table} SELECT * FROM incoming")
+
+    found = set(connection.sql("SELECT symbol, asset_uid FROM features_snapshot").fetchall())
+
+    names = ("S0USDT", "S1USDT")
+    assert found == {
+        (name, int(hashlib.sha256(f"binance_usdm:{name}".encode()).hexdigest()[:15], 16)) for name in names
+    }
 
 
 def test_no_table_has_an_index():

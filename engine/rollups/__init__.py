@@ -1,0 +1,1 @@
+"""Bars of 15 minutes and of an hour, from the rows of their minutes."""
