@@ -86,7 +86,7 @@ def store(symbols: int, minutes: int = 60) -> Iterator[Row]:
         raw = os.open(Path(folder) / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         with (
             JournalWriter(Path(folder) / "journal", header=journal_header("simulated", ""), disk=disk) as journal,
-            stamped(store_module, "rows_to_arrow") as arrow,
+            stamped(store_module, "links_to_arrow") as arrow,
             stamped(Appender, "append") as committed,
             no_collection(),
         ):
