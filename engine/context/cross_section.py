@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.context.ranking import collect, sort_places
-from engine.core.error_scale import scale_of, standardised, take_error
+from engine.core.error_scale import scale_of, take_error
 from engine.core.kernel import inlined, kernel
 from engine.core.market import ELIGIBLE_MIN
 from engine.core.market_state import FUNDING_RATE, SEEN_LOG_RETURN, SPREAD_BP, VOLUME_SUM_60
@@ -18,6 +18,7 @@ from engine.core.schema import Status
 OK, STALE = int(Status.OK), int(Status.STALE)
 WIDTH = 5  # of both models: an intercept and four
 STEPS_MIN = 200
+RETURN_LEAST, BREADTH_LEAST = 1e-6, 0.01  # below it a miss is no news
 BROAD_MIN = 10  # symbols from which on breadth is something to predict
 DAY_HALVES, WEEK_HALVES = 0.9995187636226662, 0.999931237762985  # 2^(-1/1440), 2^(-1/10080)
 
@@ -93,8 +94,8 @@ def write_cross_section(members, rows, model, turn, exposures, errors):
         error = own[0] - prediction
         row.cross_sectional_prediction = prediction
         row.cross_sectional_prediction_std = np.nan if row.dq_status == STALE else scale_of(errors[s, before])
-        row.z_cross_sectional_residual = standardised(error, row.cross_sectional_prediction_std)
-        take_error(errors[s, before], errors[s, now], error if row.dq_status == OK else np.nan)
+        row.z_cross_sectional_residual = error / row.cross_sectional_prediction_std
+        take_error(errors[s, before], errors[s, now], error if row.dq_status == OK else np.nan, RETURN_LEAST)
 
 
 @inlined
@@ -150,8 +151,8 @@ def write_breadth(row, earlier, has_earlier, model, before, now, x):
     error = row.breadth_m_1 - prediction if row.eligible_count >= BROAD_MIN else np.nan
     row.breadth_prediction = prediction
     row.breadth_prediction_std = scale_of(before)
-    row.z_breadth_residual = standardised(error, row.breadth_prediction_std)
-    take_error(before, now, error)
+    row.z_breadth_residual = error / row.breadth_prediction_std
+    take_error(before, now, error, BREADTH_LEAST)
 
 
 @kernel

@@ -1,7 +1,7 @@
-"""How far predictions usually lie from what came: a robust scale that forgets (docs/features.md, Residuals).
+"""How far predictions usually lie from what came: a scale that forgets (docs/features.md, Residuals).
 
-The constants are those of the baselines: an error counts up to 2.5 scales, and 1 / 0.7939 makes the mean of what is
-left a standard deviation where errors are normal; 1.2533 = sqrt(pi / 2) does so for the first, unclipped ones.
+It is made of squares, clipped at 8 scales as those of the baselines are, so that the spread of what is divided by it is
+1 whatever the tails; the least scale keeps it from 0 where for a while nothing moves.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from engine.core.layouts import _layout
 
 FORGET = 0.00048123637733374044  # 1 - 2^(-1/1440): a day of minutes halves what was learned
 FIRST_ERRORS = 30
-CLIP, CLIPPED_MEAN_TO_STD, MEAN_TO_STD = 2.5, 1.2596, 1.2533
-LEAST = 1e-12
+CLIP = 8.0
 
 ERROR_SCALE = _layout("scale of errors", """
     errors            errors that were taken
@@ -31,22 +30,15 @@ def scale_of(state: Any) -> float:
 
 
 @inlined
-def take_error(before: Any, now: Any, error: float) -> None:
-    """now = before, and one error more; a NaN changes nothing."""
+def take_error(before: Any, now: Any, error: float, least: float) -> None:
+    """now = before, and one error more; a NaN changes nothing. least: the smallest scale there is."""
     now.errors, now.scale = before.errors, before.scale
     if error != error:
         return
     step = max(FORGET, 1.0 / float(before.errors + 1))
     size = abs(error)
-    if before.errors < FIRST_ERRORS:
-        size = MEAN_TO_STD * size
-    else:
-        size = CLIPPED_MEAN_TO_STD * min(size, CLIP * before.scale)
-    now.scale = before.scale + step * (size - before.scale)
+    if before.errors >= FIRST_ERRORS:
+        size = min(size, CLIP * before.scale)
+    square = before.scale * before.scale
+    now.scale = max(np.sqrt(square + step * (size * size - square)), least)
     now.errors = before.errors + 1
-
-
-@inlined
-def standardised(error: float, scale: float) -> float:
-    """error / scale; NaN where either is."""
-    return error / max(scale, LEAST)

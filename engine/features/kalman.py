@@ -19,7 +19,7 @@ def step(before, now, minute, y):
     if y != y:
         return np.nan
     now.minute = minute
-    if before.minute < 0 or minute - before.minute > RESTART_MINUTES:
+    if before.minute < 0 or minute - before.minute - 1 > RESTART_MINUTES:
         now.level, now.slope = y, 0.0
         now.p00, now.p01, now.p11 = 1.0, 0.0, 1.0
         return np.nan

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.core.decimals import FLOAT_POWERS_OF_TEN
 from engine.core.detmath import log, log1p
-from engine.core.error_scale import scale_of, standardised, take_error
+from engine.core.error_scale import scale_of, take_error
 from engine.core.feature_state import (
     BASIS,
     BASIS_CARRY,
@@ -33,6 +33,7 @@ OK, STALE = int(Status.OK), int(Status.STALE)
 DAY_HALVES, WEEK_HALVES = 0.9995187636226662, 0.999931237762985  # 2^(-1/1440), 2^(-1/10080)
 ORDER_FLOW_WIDTH, BASIS_CARRY_WIDTH = 5, 4
 STEPS_MIN = 200
+RETURN_LEAST, BASIS_LEAST, VOLUME_LEAST = 1e-6, 0.01, 0.05  # below it a miss is no news: 1; bp; ln of quote units
 ROOM = WEIGHTS * WEIGHTS + WEIGHTS
 
 
@@ -67,49 +68,57 @@ def is_whole(x, y, width):
     return whole
 
 
+@inlined
+def weigh(before, now, error, status, least):
+    """(scale of errors before, error in these); the error of an `ok` minute joins them. before, now: ERROR_SCALE."""
+    scale = np.nan if status == STALE else scale_of(before)
+    take_error(before, now, error if status == OK else np.nan, least)
+    return scale, error / scale
+
+
 @kernel
 def write_residuals(members, minute, rows, symbols, units, ring, turn, kalman, errors, ridges, leaders, seasons, x):
     """Predict, compare, and take the errors of `ok` minutes into the scale. x: float64, room for one observation."""
     place = minute % RECENT + RECENT
     for i in range(members.shape[0]):
         s = members[i]
-        row, now, before = rows[s], turn[s], turn[s] ^ 1
-        is_ok, is_stale = row.dq_status == OK, row.dq_status == STALE
+        row, now, earlier = rows[s], turn[s], turn[s] ^ 1
+        status, before, after = row.dq_status, errors[s, earlier], errors[s, now]
 
         mid = ring[s, MID, place]
         actual = log(mid) if mid == mid else np.nan
-        row.kalman_prediction = step(kalman[s, before], kalman[s, now], minute, actual)
-        row.kalman_prediction_std = np.nan if is_stale else scale_of(errors[s, before, KALMAN_ERROR])
+        row.kalman_prediction = step(kalman[s, earlier], kalman[s, now], minute, actual)
         error = actual - row.kalman_prediction
-        row.z_kalman_residual = standardised(error, row.kalman_prediction_std)
-        take_error(errors[s, before, KALMAN_ERROR], errors[s, now, KALMAN_ERROR], error if is_ok else np.nan)
+        row.kalman_prediction_std, row.z_kalman_residual = weigh(
+            before[KALMAN_ERROR], after[KALMAN_ERROR], error, status, RETURN_LEAST
+        )
 
         fill_order_flow(row, symbols[s], units, x)
         row.order_flow_prediction = predict(ridges[s, ORDER_FLOW], x, ORDER_FLOW_WIDTH)
-        row.order_flow_prediction_std = np.nan if is_stale else scale_of(errors[s, before, ORDER_FLOW_ERROR])
         error = ring[s, LOG_RETURN, place] - row.order_flow_prediction
-        row.z_order_flow_residual = standardised(error, row.order_flow_prediction_std)
-        take_error(errors[s, before, ORDER_FLOW_ERROR], errors[s, now, ORDER_FLOW_ERROR], error if is_ok else np.nan)
+        row.order_flow_prediction_std, row.z_order_flow_residual = weigh(
+            before[ORDER_FLOW_ERROR], after[ORDER_FLOW_ERROR], error, status, RETURN_LEAST
+        )
 
         fill_basis_carry(row, x)
         row.basis_carry_prediction = predict(ridges[s, BASIS_CARRY], x, BASIS_CARRY_WIDTH)
-        row.basis_carry_prediction_std = np.nan if is_stale else scale_of(errors[s, before, BASIS_CARRY_ERROR])
         error = ring[s, BASIS, place] - row.basis_carry_prediction
-        row.z_basis_carry_residual = standardised(error, row.basis_carry_prediction_std)
-        take_error(errors[s, before, BASIS_CARRY_ERROR], errors[s, now, BASIS_CARRY_ERROR], error if is_ok else np.nan)
+        row.basis_carry_prediction_std, row.z_basis_carry_residual = weigh(
+            before[BASIS_CARRY_ERROR], after[BASIS_CARRY_ERROR], error, status, BASIS_LEAST
+        )
 
-        row.lead_lag_prediction = np.nan if is_stale else predict_from_leader(leaders[s], ring, place)
-        row.lead_lag_prediction_std = np.nan if is_stale else scale_of(errors[s, before, LEAD_LAG_ERROR])
+        row.lead_lag_prediction = np.nan if status == STALE else predict_from_leader(leaders[s], ring, place)
         error = ring[s, LOG_RETURN, place] - row.lead_lag_prediction
-        row.z_lead_lag_residual = standardised(error, row.lead_lag_prediction_std)
-        take_error(errors[s, before, LEAD_LAG_ERROR], errors[s, now, LEAD_LAG_ERROR], error if is_ok else np.nan)
+        row.lead_lag_prediction_std, row.z_lead_lag_residual = weigh(
+            before[LEAD_LAG_ERROR], after[LEAD_LAG_ERROR], error, status, RETURN_LEAST
+        )
 
         volume = ring[s, VOLUME, place]
-        row.seasonality_prediction = np.nan if is_stale else predict_season(seasons[s], minute)
-        row.seasonality_prediction_std = np.nan if is_stale else scale_of(errors[s, before, SEASONALITY_ERROR])
+        row.seasonality_prediction = np.nan if status == STALE else predict_season(seasons[s], minute)
         error = (log1p(volume) if volume == volume else np.nan) - row.seasonality_prediction
-        row.z_seasonality_residual = standardised(error, row.seasonality_prediction_std)
-        take_error(errors[s, before, SEASONALITY_ERROR], errors[s, now, SEASONALITY_ERROR], error if is_ok else np.nan)
+        row.seasonality_prediction_std, row.z_seasonality_residual = weigh(
+            before[SEASONALITY_ERROR], after[SEASONALITY_ERROR], error, status, VOLUME_LEAST
+        )
 
 
 @kernel

@@ -8,7 +8,15 @@ from statistics import median
 from tests.oracles.features import Columns, Minute, Number, total, window
 from tests.oracles.features.linear import Forgetting
 from tests.oracles.features.market import FEW, HOUR, Listed, Market, Symbols, eligible, those
-from tests.oracles.features.residuals import ErrorScale, complete, judged, times, upkeep_between
+from tests.oracles.features.residuals import (
+    BREADTH_LEAST,
+    RETURN_LEAST,
+    ErrorScale,
+    complete,
+    judged,
+    times,
+    upkeep_between,
+)
 
 BROAD = 10  # symbols from which on breadth is something to predict
 CROSS_HALF_LIFE = 10_080
@@ -22,7 +30,7 @@ def cross_sectional(symbols: Symbols, universe_rev: Mapping[int, int] | None = N
     """The columns of each symbol of the venue."""
     revisions = universe_rev or {}
     names = sorted(symbols)
-    errors = {name: ErrorScale() for name in names}
+    errors = {name: ErrorScale(RETURN_LEAST) for name in names}
     found: dict[str, list[Columns]] = {name: [] for name in names}
     model = Forgetting(WIDTH, 2 ** (-1 / CROSS_HALF_LIFE))
     before: int | None = None
@@ -79,7 +87,7 @@ def place(name: str, values: Mapping[str, Number]) -> Number:
 
 def breadth_mode(rows: Mapping[int, Market]) -> dict[int, Columns]:
     """breadth_prediction, breadth_prediction_std and z_breadth_residual of each market row."""
-    errors = ErrorScale()
+    errors = ErrorScale(BREADTH_LEAST)
     model = Forgetting(WIDTH, 2 ** (-1 / BREADTH_HALF_LIFE))
     found: dict[int, Columns] = {}
     before: int | None = None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tests.oracles.features import Columns, Minute, Number, mean, series, total, usable, window
 from tests.oracles.features.linear import Forgetting
 from tests.oracles.features.price import log_returns, mids_of
-from tests.oracles.features.residuals import ErrorScale, judged, walk
+from tests.oracles.features.residuals import RETURN_LEAST, ErrorScale, judged, walk
 
 WINDOW = 240
 CANDIDATES = 8
@@ -52,7 +52,7 @@ def of_symbol(
     hours: dict[int, dict[str, Peer]],
 ) -> list[Columns]:
     """`hours` keeps what the venue's fits gave, by their minute u, so that they are done once."""
-    errors = ErrorScale()
+    errors = ErrorScale(RETURN_LEAST)
     newest: list[Peer | None] = [None]
 
     def upkeep(u: int) -> None:

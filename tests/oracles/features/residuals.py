@@ -9,7 +9,7 @@ minute: signed_flow_ratio_m_1, vpin (flow), imbalance_top1 (microstructure), bas
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import log
+from math import log, sqrt
 
 from tests.oracles.features import MINUTES_PER_DAY, RESTART_MINUTES, Columns, Minute, Number, day_of, usable
 from tests.oracles.features.linear import Forgetting
@@ -17,7 +17,8 @@ from tests.oracles.features.price import log_returns, mids_of
 
 ERRORS_MIN = 30
 ERRORS_HALF_LIFE = 1_440
-STD_MIN = 1e-12
+ERROR_CLIP = 8.0
+RETURN_LEAST, BASIS_LEAST, VOLUME_LEAST, BREADTH_LEAST = 1e-6, 0.01, 0.05, 0.01
 SEASON_MIN = 1_440
 SEASON_HALF_LIFE = 10_080
 
@@ -25,19 +26,19 @@ X = Sequence[Number]  # what stands behind the 1
 
 
 class ErrorScale:
-    """How large errors were, as a standard deviation that forgets."""
+    """How large errors were, as a standard deviation that forgets; never below `least`."""
 
-    def __init__(self) -> None:
-        self.count, self.scale = 0, 0.0
+    def __init__(self, least: float) -> None:
+        self.least, self.count, self.scale = least, 0, 0.0
 
     def told(self) -> Number:
         return self.scale if self.count >= ERRORS_MIN else None
 
     def fold(self, error: float) -> None:
-        step = max(1 - 2 ** (-1 / ERRORS_HALF_LIFE), 1 / (self.count + 1))
-        size = abs(error)
-        grown = 1.2533 * size if self.count < ERRORS_MIN else 1.2596 * min(size, 2.5 * self.scale)
-        self.scale += step * (grown - self.scale)
+        share = max(1 - 2 ** (-1 / ERRORS_HALF_LIFE), 1 / (self.count + 1))
+        if self.count >= ERRORS_MIN:
+            error = max(-ERROR_CLIP * self.scale, min(error, ERROR_CLIP * self.scale))
+        self.scale = max(sqrt((1 - share) * self.scale**2 + share * error**2), self.least)
         self.count += 1
 
 
@@ -52,7 +53,7 @@ def judged(name: str, row: Minute, actual: Number, prediction: Number, errors: E
     return {
         f"{name}_prediction": prediction,
         f"{name}_prediction_std": std,
-        f"z_{name}_residual": None if error is None or std is None else error / max(std, STD_MIN),
+        f"z_{name}_residual": None if error is None or std is None else error / std,
     }
 
 
@@ -74,7 +75,7 @@ def upkeep_between(told: int | None, t: int) -> range:
 def order_flow(minutes: Sequence[Minute], columns: Sequence[Columns]) -> list[Columns]:
     returns = log_returns(mids_of(usable(minutes)))
     actual = {t: (returns.get(t), flow_of(row, column)) for t, row, column in together(minutes, columns)}
-    return by_ridge("order_flow", minutes, actual, half_life=1_440)
+    return by_ridge("order_flow", minutes, actual, 1_440, RETURN_LEAST)
 
 
 def flow_of(row: Minute, column: Columns) -> X:
@@ -92,7 +93,7 @@ def share_of_ofi(row: Minute) -> Number:
 
 def basis_carry(minutes: Sequence[Minute], columns: Sequence[Columns]) -> list[Columns]:
     actual = {t: (column["basis_bp"], carry_of(row, column)) for t, row, column in together(minutes, columns)}
-    return by_ridge("basis_carry", minutes, actual, half_life=10_080)
+    return by_ridge("basis_carry", minutes, actual, 10_080, BASIS_LEAST)
 
 
 def carry_of(row: Minute, column: Columns) -> X:
@@ -110,12 +111,12 @@ def together(minutes: Sequence[Minute], columns: Sequence[Columns]) -> list[tupl
 
 
 def by_ridge(
-    name: str, minutes: Sequence[Minute], known: Mapping[int, tuple[Number, X]], half_life: int
+    name: str, minutes: Sequence[Minute], known: Mapping[int, tuple[Number, X]], half_life: int, least: float
 ) -> list[Columns]:
     """`known`: y and x of each usable minute."""
     status = {row.minute: row.status for row in minutes}
     width = 1 + max((len(x) for _, x in known.values()), default=0)
-    model, errors = Forgetting(width, 2 ** (-1 / half_life)), ErrorScale()
+    model, errors = Forgetting(width, 2 ** (-1 / half_life)), ErrorScale(least)
 
     def upkeep(u: int) -> None:
         y, x = known.get(u, (None, ()))
@@ -155,7 +156,7 @@ def walk(minutes: Sequence[Minute], upkeep: Callable[[int], None], tell: Callabl
 
 def kalman(minutes: Sequence[Minute]) -> list[Columns]:
     """Innovations of a filter with a level and a slope that fades, on the logarithm of the mid."""
-    errors = ErrorScale()
+    errors = ErrorScale(RETURN_LEAST)
     rows: list[Columns] = []
     level = slope = p00 = p01 = p11 = 0.0
     newest: int | None = None
@@ -225,7 +226,7 @@ def weekday_of(t: int) -> int:
 
 def seasonality(minutes: Sequence[Minute]) -> list[Columns]:
     volumes = {row.minute: log(1 + row.quote_volume) for row in minutes if row.status == "ok"}
-    season, errors = Season(), ErrorScale()
+    season, errors = Season(), ErrorScale(VOLUME_LEAST)
     copies: list[tuple[float, list[float], list[float]]] = []
 
     def upkeep(u: int) -> None:

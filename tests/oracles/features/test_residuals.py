@@ -54,20 +54,22 @@ def begins(rows: list[Columns], name: str) -> int:
 
 
 def test_the_scale_of_errors_is_told_from_thirty_on():
-    errors = ErrorScale()
+    errors = ErrorScale(least=0.5)
     for _ in range(30):
         assert errors.told() is None
         errors.fold(-1.0)
-    assert errors.told() == pytest.approx(1.2533, rel=1e-12)
-    errors.fold(1.0)
-    assert errors.told() == pytest.approx(1.2533 + (1.2596 - 1.2533) / 31, rel=1e-12)
-    errors.fold(1e9)
-    scale = 1.2533 + (1.2596 - 1.2533) / 31
-    assert errors.told() == pytest.approx(scale + (1.2596 * 2.5 - 1) * scale / 32, rel=1e-12)
+    assert errors.told() == pytest.approx(1.0, rel=1e-12)
+    errors.fold(1e9)  # counts as 8 scales: the mean of thirty ones and 64
+    assert errors.told() == pytest.approx(math.sqrt((30 + 64) / 31), rel=1e-12)
 
 
-def test_a_mean_error_becomes_a_deviation_by_the_root_of_half_pi():
-    assert math.sqrt(math.pi / 2) == pytest.approx(1.2533, abs=5e-5)
+def test_where_nothing_moves_the_scale_is_the_least_one_and_it_grows_again():
+    errors = ErrorScale(least=0.5)
+    for _ in range(1_000):
+        errors.fold(0.0)
+    assert errors.told() == 0.5
+    errors.fold(100.0)  # counts as 4: (0.25 * 1000 + 16) / 1001
+    assert errors.told() == pytest.approx(math.sqrt(266 / 1_001), rel=1e-12)
 
 
 # --- ridge ------------------------------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@ def test_a_constant_volume_is_predicted_exactly():
     rows = seasonality(minutes)
     assert begins(rows, "seasonality_prediction") == 1_441
     assert rows[1_441]["seasonality_prediction"] == pytest.approx(1.0, rel=1e-14)
-    assert rows[1_599]["seasonality_prediction_std"] == pytest.approx(0.0, abs=1e-12)
+    assert rows[1_599]["seasonality_prediction_std"] == 0.05  # the least there is
 
 
 def test_seasons_by_head():
