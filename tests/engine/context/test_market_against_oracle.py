@@ -208,10 +208,11 @@ def test_what_the_market_says_of_each_return_and_of_its_own_breadth() -> None:
     made = venue(11, 420, names, presence=0.998)
     rng = Random(12)
     for one in made.symbols.values():
-        for row in one.rows.values():
-            row.funding_rate_hour = rng.choice([None, rng.gauss(0.0, 1e-5)])
+        for minute in one.rows.values():
+            minute.funding_rate_hour = rng.choice([None, rng.gauss(0.0, 1e-5)])
     expected = cross_sectional(made.symbols, made.revisions)
-    stage, found, told = Stage(names), {}, 0
+    stage, told = Stage(names), 0
+    found: dict[int, Market] = {}
     for t, row in lived(stage, made):
         found[t] = row
         for name, one in made.symbols.items():
