@@ -14,6 +14,7 @@ from engine.commands.data import queried
 from engine.commands.plot import Drawing, columns_named, query_of
 from engine.core.column import Column
 from engine.core.market import MARKET_COLUMNS
+from engine.core.rollup_columns import ROLLUP_COLUMNS
 from engine.core.schema import COLUMNS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -51,6 +52,10 @@ def page(pictures: Sequence[str]) -> str:
         if family in pictures:
             parts.append(f"![{family} of a simulated market](pictures/{family}.svg)\n")
         parts.append(_table([column for column in COLUMNS if column.family == family]))
+    parts.append(
+        "\n## Bars of 15 minutes and an hour\nIn `features_15m` and `features_1h`, and below the minutes in `features_snapshot`.\n"
+    )
+    parts.append(_table(ROLLUP_COLUMNS))
     parts.append("\n## The market row\nOne of each venue and minute, in `market_snapshot`.\n")
     parts.append(_table(MARKET_COLUMNS))
     return "\n".join(parts)

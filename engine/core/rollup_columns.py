@@ -5,6 +5,8 @@ A column that a minute has as well keeps its name, form and unit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from engine.core.schema import COLUMNS, Column, Form
@@ -27,6 +29,25 @@ def _real(name: str, unit: str, null: str, source: str) -> Column:
     return _own(name, Form.REAL, unit, null, source)
 
 
+# What is normalised: name, its input, and what of it, as of minutes; the least scale, in its own unit.
+BAR_BASELINES: tuple[tuple[str, str, str, float], ...] = (
+    ("vol", "quote_volume", "ln(1 + x)", 0.05),
+    ("ret_abs", "ret_abs", "ln(x + 1e-6)", 0.05),
+    ("oi_roc", "oi_roc", "sign(x) sqrt|x|", 1e-3),
+    ("spread", "spread_bp_mean", "ln x", 0.05),
+    ("basis", "basis_bp", "x", 0.01),
+)
+
+
+def _baselines() -> Iterator[Column]:
+    for name, column, meaning, _ in BAR_BASELINES:
+        unit = "bp" if name == "basis" else "1"
+        yield _real(f"z_{name}", "sigma", f"{WARM}, or {column} null", f"({meaning} of {column} - b_mean) / b_scale")
+        yield _real(f"b_mean_{name}", unit, WARM, f"robust location of {meaning} of {column}, of bars before")
+        yield _real(f"b_scale_{name}", unit, WARM, f"robust scale of {meaning} of {column}, of bars before")
+
+
+WARM = "fewer than 200 ok bars before"
 NO_PRICE = "no minute with a price"
 NONE = "no minute that has it"
 LAST = "of the last minute of the block"
@@ -86,6 +107,10 @@ ROLLUP_COLUMNS: tuple[Column, ...] = (
     _own("minutes_ok", Form.INTEGER, "count", "never", "minutes whose row is ok"),
     _as_minute("dq_status", "never", "stale: more than 30 % of the minutes not ok; partial: more than 10 %"),
     _as_minute("dq_reasons", "never", "every reason of a minute"),
+    *_baselines(),
+    _as_minute("rsi_14", "stale, or fewer than 14 changes", "of closes of bars, as of minutes"),
+    _as_minute("atr_14", "stale, or fewer than 14 true ranges", "Wilder's mean of the true range of bars"),
+    _as_minute("adx_14", "stale, or fewer than 27 true ranges", "Wilder's mean of DX of bars"),
 )
 
 

@@ -42,6 +42,7 @@ from engine.core.layouts import (
 )
 from engine.core.market_state import make_market_room, make_markets
 from engine.core.rings import ColumnRing, RowRing
+from engine.core.rollup_columns import TIMEFRAMES
 from engine.core.rollup_state import make_rollups
 from engine.core.schema import NULL, ROW
 
@@ -119,7 +120,9 @@ PER_SYMBOL = {
     "bars.depth_now", "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid", "bars.previous_id",
     "bars.candle_minutes",
     "universe.carried", *(f"features.{name}" for name in Features._fields),
-    "market.seen", "market.seen_minutes", "market.excluded",
+    "market.seen", "market.seen_minutes", "market.excluded", "market.exposures", "market.exposed_minutes",
+    "market.exposed_newest", "market.exposed_turn", "market.errors",
+    *(f"rollups.{name}.{what}" for name, _ in TIMEFRAMES for what in ("baselines", "seeds", "averages")),
 }  # fmt: skip
 
 
@@ -243,6 +246,9 @@ class EngineState:
         named |= {f"market.{name}": array for name, array in self.market._asdict().items()}
         for name in ("draft", "mids", "returns"):
             named[f"rollups.{name}"] = getattr(self.rollups, name)
+        for frame in self.rollups.frames:
+            for name in ("baselines", "seeds", "averages"):
+                named[f"rollups.{frame.name}.{name}"] = getattr(frame, name)
         for name, ring in self.rings.items():
             named |= {f"{name}.words": ring.words, f"{name}.held": ring.held}
         return named | {"windows.columns": self.windows.words}

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.core.rollup_state import Frame
 from engine.core.state import EngineState
+from engine.rollups.learned import learn, unlearn
 from engine.rollups.rows import compare_bars, judge_again, write_bars
 
 JUDGED = ["minutes_present", "minutes_ok", "dq_status", "dq_reasons"]
@@ -29,6 +30,7 @@ def close(state: EngineState, venue: int, frame: Frame, minute: int, oi_stale_ms
     write_bars(members, first, frame.minutes, history.rows, history.held, symbols, own.mids, own.returns, own.draft)
     ring = frame.ring
     compare_bars(members, minute // frame.minutes, oi_stale_ms, ring.rows, ring.held, own.draft)
+    learn(state, frame, members, minute // frame.minutes)
     return members
 
 
@@ -50,4 +52,5 @@ def judge(state: EngineState, venue: int, members: np.ndarray, minute: int) -> I
         judge_again(have, first, frame.minutes, state.history.rows, state.history.held, state.rollups.draft)
         changed = have[state.rollups.draft[have][JUDGED] != before]
         if len(changed):
+            unlearn(state, frame, changed, block)
             yield frame, first + frame.minutes - 1, changed

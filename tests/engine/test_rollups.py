@@ -101,7 +101,8 @@ def bar_values(bar: np.void) -> Row:
 class Market:
     """A conveyor without a venue whose history is filled by hand, and the same minutes for the oracle."""
 
-    def __init__(self, seed: int, symbols: int = 3) -> None:
+    def __init__(self, seed: int, symbols: int = 3, calm: bool = False) -> None:
+        self.calm = calm
         self.conveyor = Conveyor()
         self.conveyor.configure(core(limits={"history_minutes": 256}))
         assert self.conveyor.state is not None
@@ -115,8 +116,11 @@ class Market:
 
     def minute(self, minute: int) -> None:
         """A minute that some symbols have a row of."""
-        there = self.members[self.draw.random(len(self.members)) < 0.85]
+        there = self.members[self.draw.random(len(self.members)) < (0.995 if self.calm else 0.85)]
         rows = made(self.draw, len(there))
+        if self.calm:
+            lowered = self.draw.random(len(there)) < 0.05
+            rows["dq_status"], rows["dq_reasons"] = lowered, int(Reason.EDGE) * lowered
         self.state.remember(minute, there, rows)
         self.state.tape.venues["open_minute"][0] = minute + 1
         for symbol, row in zip(there.tolist(), rows, strict=True):
@@ -133,18 +137,19 @@ class Market:
         return found
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_every_column_of_a_bar_is_that_of_the_oracle(seed):
-    market = Market(seed)
+# A bar is seldom ok, and 200 have to be: in the long market every minute is there, and most are ok.
+@pytest.mark.parametrize(("seed", "count"), [(0, 200), (1, 200), (2, 200), (3, 200), (4, 4_500)])
+def test_every_column_of_a_bar_is_that_of_the_oracle(seed, count):
+    market = Market(seed, calm=count > 1_000)
     found: dict[tuple[int, str, int], np.void] = {}
-    for minute in range(FIRST - 7, FIRST + 200):
+    for minute in range(FIRST - 7, FIRST + count):
         market.minute(minute)
         found |= market.bars(minute)
 
     expected = {
         (symbol, tf, bar["minute"]): bar
         for symbol, minutes in market.told.items() for tf in ("15m", "1h") for bar in rollups(minutes, tf)
-        if bar["minute"] < FIRST + 200
+        if bar["minute"] < FIRST + count
     }  # fmt: skip
     assert set(found) == set(expected)
     for key, bar in found.items():
@@ -155,6 +160,7 @@ def test_every_column_of_a_bar_is_that_of_the_oracle(seed):
             other = expected[key][column]
             same = agree(value, other, column) if isinstance(value, float) else value == other
             assert same, (key, column, value, other)
+    assert any(not np.isnan(bar["z_vol"]) for bar in found.values()) == market.calm
 
 
 def test_bars_appear_with_each_timeframe_once_its_last_minute_is_there():
