@@ -52,9 +52,7 @@ def page(pictures: Sequence[str]) -> str:
         if family in pictures:
             parts.append(f"![{family} of a simulated market](pictures/{family}.svg)\n")
         parts.append(_table([column for column in COLUMNS if column.family == family]))
-    parts.append(
-        "\n## Bars of 15 minutes and an hour\nIn `features_15m` and `features_1h`; below the minutes in `features_snapshot`.\n"
-    )
+    parts.append("\n## Bars of 15 minutes and an hour\nIn `features_15m`, `features_1h` and `features_snapshot`.\n")
     parts.append(_table(ROLLUP_COLUMNS))
     parts.append("\n## The market row\nOne of each venue and minute, in `market_snapshot`.\n")
     parts.append(_table(MARKET_COLUMNS))
