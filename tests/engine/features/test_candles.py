@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from tests.engine.features.walk import compare, to_rows
+from tests.engine.features.agreement import compare
+from tests.engine.features.rows import to_rows
 from tests.engine.test_minutes_against_oracle import USUAL
 from tests.oracles.features import Minute
 from tests.oracles.features.candles import candles

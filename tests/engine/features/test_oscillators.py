@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from tests.engine.features.walk import compare, to_rows
+from tests.engine.features.agreement import compare
+from tests.engine.features.rows import to_rows
 from tests.engine.test_minutes_against_oracle import USUAL
 from tests.oracles.features import MINUTES_PER_DAY, Minute
 from tests.oracles.features.days import MONDAY, days
