@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.engine.features.agreement import compare
 from tests.engine.features.rows import to_rows
@@ -11,6 +11,7 @@ from tests.oracles.features import MINUTES_PER_DAY, Minute
 from tests.oracles.features.days import MONDAY, Stretch, day, days
 from tests.oracles.features.levels import levels
 
+FEWER = settings(USUAL, max_examples=25)  # of the oracle, which finds all levels of every minute anew
 START = MONDAY * MINUTES_PER_DAY
 WEEK = 7 * MINUTES_PER_DAY
 
@@ -25,13 +26,13 @@ def wave(t: int) -> Minute:
     return bar(t, middle - 0.5, middle + 0.5, middle)
 
 
-@USUAL
+@FEWER
 @given(days())
 def test_any_days(minutes: list[Minute]) -> None:
     compare(levels, minutes)
 
 
-@USUAL
+@FEWER
 @given(days(stretches_max=4, warm_minutes=60))
 def test_any_days_that_are_warm(minutes: list[Minute]) -> None:
     compare(levels, minutes)

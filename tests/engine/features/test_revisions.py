@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.schema import ROW
@@ -17,6 +17,7 @@ from tests.engine.test_minutes_against_oracle import USUAL
 from tests.oracles.features import MINUTES_PER_DAY, Minute
 from tests.oracles.features.days import MONDAY, days
 
+FEWER = settings(USUAL, max_examples=25)
 START = MONDAY * MINUTES_PER_DAY
 
 
@@ -40,7 +41,7 @@ def another(minute: Minute, random: Random) -> Minute:
     return replace(minute, **moved, taker_buy_quote_volume=0.0)
 
 
-@USUAL
+@FEWER
 @given(minutes=days(stretches_max=4, warm_minutes=60), seed=st.integers(0, 1_000))
 def test_a_revision_in_grace_leaves_no_trace(minutes: list[Minute], seed: int) -> None:
     """In no column of any family."""
