@@ -19,10 +19,14 @@ from tests.engine.features.rows import GIVEN, OWN
 from tests.engine.helpers import batches, core, values
 from tests.engine.test_inside_minutes import held
 from tests.oracles.features import Columns, Minute, agree
+from tests.oracles.features.candles import candles
 from tests.oracles.features.flow import flow
+from tests.oracles.features.levels import levels
 from tests.oracles.features.microstructure import microstructure
+from tests.oracles.features.oscillators import oscillators
 from tests.oracles.features.positioning import positioning
 from tests.oracles.features.price import price
+from tests.oracles.features.trend import trend
 
 RECORDS_A_BATCH = 200  # a minute's arrays stand until the fourth minute after it begins
 SYMBOLS, MINUTES = 3, 25
@@ -72,7 +76,7 @@ def test_every_column_of_a_simulated_session(venue: str) -> None:
     seen: set[str] = set()
     for minutes, rows in played(venue).values():
         assert len(minutes) >= MINUTES - 2
-        for oracle in (price, flow, positioning, microstructure):
+        for oracle in (price, flow, positioning, microstructure, trend, oscillators, levels, candles):
             for minute, ours, theirs in zip(minutes, rows, oracle(minutes), strict=True):
                 for name, value in theirs.items():
                     if name in NOT_IN_ROWS:
@@ -82,4 +86,5 @@ def test_every_column_of_a_simulated_session(venue: str) -> None:
                     assert near or agree(found, value, name), (minute.minute, name, found, value)
                     seen |= {name} if value is not None else set()
     expected = {"ret_s_30", "rv_m_1", "jump_m_15", "cvd_level", "kyle_lambda_m_15", "spread_p95_m_1"}
+    expected |= {"stoch_d_14", "is_engulfing_up"}
     assert expected <= seen
