@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.engine.features.agreement import compare
 from tests.engine.features.rows import to_rows
@@ -12,7 +12,7 @@ from tests.oracles.features.candles import candles
 from tests.oracles.features.days import days
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days())
 def test_any_days(minutes: list[Minute]) -> None:
     compare(candles, minutes)

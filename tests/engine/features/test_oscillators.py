@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from tests.engine.features.agreement import compare
 from tests.engine.features.rows import to_rows
@@ -19,13 +19,13 @@ def bar(t: int, close: float) -> Minute:
     return Minute(START + t, open=close, high=close, low=close, close=close, mid_close=close)
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days())
 def test_any_days(minutes: list[Minute]) -> None:
     compare(oscillators, minutes)
 
 
-@USUAL
+@settings(USUAL, max_examples=30)
 @given(days(stretches_max=4, warm_minutes=60))
 def test_any_days_that_are_warm(minutes: list[Minute]) -> None:
     compare(oscillators, minutes)
