@@ -79,6 +79,12 @@ def _frames(market: Market, reconnects: list[int]) -> Iterator[tuple[int, Messag
             yield one.send_ns, (recv_ns, CONNECTION, int(kind), payload)
 
 
+def events_of_minutes(market: Market) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """(end_ns, events of one symbol after the other) of each minute of the session: what happens, before it is told."""
+    for end_ns, parts in _Venue(market, None).chunks():
+        yield end_ns, [events for events, _ in parts]
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """One event and when the venue sends it. rows: all events of its symbol in this part, of which it is rows[place].
