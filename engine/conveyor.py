@@ -8,7 +8,7 @@ import numpy as np
 
 from config.schema import Core
 from engine.closing import Minutes
-from engine.core.control import COMMAND, HOST, LOAD, read_control
+from engine.core.control import COMMAND, HOST, LOAD, PRIME, read_control
 from engine.core.effects import Effect, Event, SnapshotNeeded, Wanted
 from engine.core.errors import ConfigError
 from engine.core.layouts import (
@@ -31,6 +31,7 @@ from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordBatch, RecordKind, decode_at
 from engine.core.registry import Registry
 from engine.core.state import EngineState
+from engine.features import prime
 from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.answers import apply_snapshot
@@ -156,9 +157,27 @@ class Conveyor:
             effects += self._universe.take_load(read_control("load", LOAD, record.payload))
         elif record.kind == RecordKind.OPERATOR:
             effects += obey(self._universe, read_control("operator", COMMAND, record.payload))
+        elif record.kind == RecordKind.PRIME:
+            self._prime(record, effects)
         else:
             detail = {"kind": int(record.kind), "source": record.source}
             effects.append(Event(record.seq, record.recv_ns, "unknown_record", "", "", detail))
+
+    def _prime(self, record: Record, effects: list[Effect]) -> None:
+        """What an earlier journal taught of a symbol, before it has a minute of its own."""
+        head, _, content = record.payload.partition(b"\n")
+        told, own = read_control("prime", PRIME, head), self._state.features
+        symbol = self.registry.symbol(told.venue, told.symbol)
+        name = f"prime record (seq {record.seq}) of {told.venue} {told.symbol}"
+        if symbol < 0 or self.registry.scales[symbol] != (told.price_decimals, told.quantity_decimals):
+            raise ConfigError(f"{name}: no such symbol of these scales; this engine did not write that journal")
+        if told.layout != prime.layout(own):
+            raise ConfigError(f"{name}: written by another version; replay the journal with that one")
+        if prime.newest_minute(own, symbol) >= 0 or told.newest_ms * NS_PER_MS > record.recv_ns:
+            raise ConfigError(f"{name}: not before the first minute of the symbol")
+        prime.lay(own, symbol, content)
+        detail = {"newest_ms": told.newest_ms, "journal": told.journal}
+        effects.append(Event(record.seq, record.recv_ns, "primed", told.venue, told.symbol, detail))
 
     def _take_answer(self, record: Record, effects: list[Effect]) -> None:
         """The answer to a REST request, or its failure; source is the connection it was made for."""

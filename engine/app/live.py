@@ -20,13 +20,13 @@ import orjson
 
 from config.schema import Config
 from engine import warm
-from engine.app import recovery, report
+from engine.app import prime, recovery, report
 from engine.app.beside import Beside
 from engine.app.crashes import CRASHES_MAX, Crashes
 from engine.conveyor import Conveyor
 from engine.core.control import Command, Turn
 from engine.core.effects import Effect, Event, MinuteRows
-from engine.core.errors import InvariantError
+from engine.core.errors import ConfigError, InvariantError
 from engine.core.layouts import CLOCK_SEQ
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.ports import Clock, Http, Sink, Transport
@@ -56,14 +56,15 @@ class App:
     journal_folder: new, or of an earlier run that is to go on. session_folder: for digests, events, store, states and
     logs; None: none is kept. sinks: get every effect, behind the session. disk: what journal, session and states stand
     on. threads: False: commits and states are made on the spot or in the loop's own executor, and the machine is not
-    measured. journal_only: nothing is computed. note: told what a person should read.
+    measured. journal_only: nothing is computed. note: told what a person should read. earlier: a journal, or the
+    session it stands in, whose baselines and long windows a new session begins with.
     """
 
     def __init__(
         self, config: Config, *, journal_folder: Path, clock: Clock, transport: Transport, http: Http,
         rng: random.Random, sinks: Sequence[Sink] = (), session_folder: Path | None = None, disk: Disk = OS_DISK,
         threads: bool = True, group_s: float = GROUP_S, journal_only: bool = False,
-        note: Callable[[str], None] = lambda line: None,
+        note: Callable[[str], None] = lambda line: None, earlier: Path | None = None,
     ) -> None:  # fmt: skip
         self.config, self.clock = recovery.pinned(config), clock
         self.journal_folder, self.session_folder = journal_folder, session_folder
@@ -86,7 +87,7 @@ class App:
         self.beside: Beside | None = None
         self._state_ns = 0
         self._disk, self._threads, self._journal_only, self._note = disk, threads, journal_only, note
-        self._group_s = group_s
+        self._group_s, self._earlier = group_s, earlier
         self._sinks: list[Sink] = [self.recent, *sinks]
         self._commands: dict[int, tuple[asyncio.Future[None], list[Event]]] = {}
         self._executor = ThreadPoolExecutor(1, "journal") if threads else None
@@ -176,6 +177,11 @@ class App:
     async def _begin(self) -> Sequencer:
         """Everything up to the first socket."""
         goes_on = recovery.has_begun(self.journal_folder, self._disk)
+        if goes_on and self._earlier:
+            raise ConfigError(
+                f"{self.journal_folder} goes on and is warm by its own past; --prime is for a new session"
+            )
+        past_of_earlier = prime.warmed(self._earlier, self.clock.now_ns(), self._note) if self._earlier else None
         await self.feeds.prepare(can_wait=goes_on)
         config, instruments = self.config, self.feeds.instruments()
         recovery.must_be_startable(config, instruments, self.journal_folder, self.session_folder, self._disk)
@@ -203,6 +209,11 @@ class App:
             sequencer.append(RecordKind.CONFIG, 0, config.core.encode())
         for instrument in instruments:
             sequencer.append(RecordKind.INSTRUMENT, 0, instrument.encode())
+        if past_of_earlier is not None:
+            await sequencer.commit()
+            for payload in prime.payloads(past_of_earlier, instruments, self._note):
+                sequencer.append(RecordKind.PRIME, 0, payload)
+                await sequencer.commit()  # one of them is some hundred kilobytes
         await sequencer.commit()
         if self._saver:
             self._saver.make_room()

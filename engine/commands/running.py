@@ -57,10 +57,12 @@ def live_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=terminal.Verb)
 @click.option("--mode", type=click.Choice(MODES), help="What it is started for; only dry-run is there yet.")
+@click.option("--prime", "earlier", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="JOURNAL",
+              help="Begin with the baselines and windows that this earlier journal, or session, taught.")  # fmt: skip
 @live_options
 def run(
-    mode: str | None, venue: str | None, symbols: str | None, span_s: float | None, session: Path | None,
-    profile: str, files: tuple[str, ...], sets: tuple[str, ...], as_json: bool,
+    earlier: Path | None, mode: str | None, venue: str | None, symbols: str | None, span_s: float | None,
+    session: Path | None, profile: str, files: tuple[str, ...], sets: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Run the engine on live feeds: minute rows as they close, everything journaled first.
 
@@ -76,7 +78,7 @@ def run(
     compile_kernels()
     showing = None if as_json else table_of(title(config, session), events=True)
     with showing or quiet():
-        app = live(config, session, span_s, sinks=[showing] if showing else [])
+        app = live(config, session, span_s, sinks=[showing] if showing else [], earlier=earlier)
     assert app.session is not None
     summary = {
         "session": str(session), "origin": app.origin, "counts": app.session.counts, "chain": app.session.chain,
@@ -155,8 +157,9 @@ def sentence(summary: dict[str, Any]) -> str:
 
 
 def live(
-    config: Config, session: Path, span_s: float | None, *, sinks: list[Sink] | None = None, journal_only: bool = False
-) -> App:
+    config: Config, session: Path, span_s: float | None, *, sinks: list[Sink] | None = None, journal_only: bool = False,
+    earlier: Path | None = None,
+) -> App:  # fmt: skip
     """Run the engine in this process until it ends; the app as it stood then.
 
     Stop with exit code 3 if a venue cannot be reached at the start.
@@ -165,14 +168,16 @@ def live(
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         try:
-            return runner.run(_live(config, session, span_s, sinks or [], journal_only))
+            return runner.run(_live(config, session, span_s, sinks or [], journal_only, earlier))
         except ConfigError as error:
             if isinstance(error.__cause__, FeedError):
                 raise Stop(Exit.UNREACHABLE, f"error: {error}") from None
             raise
 
 
-async def _live(config: Config, session: Path, span_s: float | None, sinks: list[Sink], journal_only: bool) -> App:
+async def _live(
+    config: Config, session: Path, span_s: float | None, sinks: list[Sink], journal_only: bool, earlier: Path | None
+) -> App:  # fmt: skip
     import random
 
     from engine.app import App
@@ -195,7 +200,7 @@ async def _live(config: Config, session: Path, span_s: float | None, sinks: list
         app = App(
             config, journal_folder=session / "journal", session_folder=None if journal_only else session,
             clock=clock, transport=Sockets(clock, config.feeds.coalesce_ms), http=http, rng=random.Random(),
-            sinks=sinks, journal_only=journal_only, note=terminal.note,
+            sinks=sinks, journal_only=journal_only, note=terminal.note, earlier=earlier,
         )  # fmt: skip
         apps.append(app)
         _obey_signals(app)

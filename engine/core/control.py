@@ -88,7 +88,26 @@ class Command:
 
 
 TURN, SUBSCRIPTION = TypeAdapter(Turn), TypeAdapter(Subscription)
+
+
+@dataclass(frozen=True, slots=True)
+class Prime:
+    """Whose learned state follows, and what it was made of.
+
+    layout: what its bytes mean. newest_ms: close of the newest minute in it. journal: digest of the chain it came from.
+    """
+
+    venue: str
+    symbol: str
+    price_decimals: int
+    quantity_decimals: int
+    layout: str
+    newest_ms: int
+    journal: str
+
+
 STREAM_TURN, HOST, LOAD, COMMAND = TypeAdapter(StreamTurn), TypeAdapter(Host), TypeAdapter(Load), TypeAdapter(Command)
+PRIME = TypeAdapter(Prime)
 
 
 def read_control(what: str, form: TypeAdapter[Told], payload: bytes) -> Told:

@@ -35,6 +35,7 @@ class RecordKind(IntEnum):
     HOST = 10  # JSON engine.core.control.Host: what the process noticed about itself or its machine; source 0
     LOAD = 11  # JSON engine.core.control.Load, once a second; source 0
     OPERATOR = 12  # JSON engine.core.control.Command; source 0
+    PRIME = 13  # JSON engine.core.control.Prime, b"\n", what an earlier journal taught of one symbol; source 0
 
 
 @dataclass(frozen=True, slots=True)
