@@ -1,4 +1,4 @@
-"""Mean and spread of every z over simulated days: `python -m bench.drift [--minutes N] [--market 0|1|2]`.
+"""Mean and spread of every z over simulated days: `python -m bench.drift [--minutes N] [--market 0|1|2] [--seed N]`.
 
 The promise is |mean| <= 0.2 and a standard deviation within 0.8 and 1.2 for every normalised column of every liquid
 symbol after warm-up. The market's events are made into the columns that bars would write (frames and tape are left
@@ -178,8 +178,11 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m bench.drift", description=(__doc__ or "").partition("\n")[0])
     asked.add_argument("--minutes", type=int, default=10_080)
     asked.add_argument("--market", type=int, choices=range(len(MARKETS)), help="only this one; default: all, in turn")
+    asked.add_argument("--seed", type=int, help="instead of each market's own, on which the recipe was chosen")
     told = asked.parse_args()
     chosen = MARKETS if told.market is None else MARKETS[told.market : told.market + 1]
+    if told.seed is not None:
+        chosen = tuple(replace(market, seed=told.seed) for market in chosen)
     found = [line for market in chosen for line in drift(replace(market, minutes=told.minutes))]
     print(json.dumps({"worst": worst(found), "broken": [line for line in found if not line["kept"]], "all": found}))
 
