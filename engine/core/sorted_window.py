@@ -73,7 +73,9 @@ def rank(value: float, count: int, ordered: np.ndarray) -> float:
     if size == 0 or value != value:
         return np.nan
     rounded = np.float32(value)
-    below, up_to = values_below(ordered, size, rounded), values_up_to(ordered, size, rounded)
+    below = up_to = values_below(ordered, size, rounded)
+    if below < size and ordered[below] == rounded:
+        up_to = values_up_to(ordered, size, rounded)
     return (float(below) + 0.5 * float(up_to - below)) / float(size)
 
 

@@ -41,6 +41,16 @@ def spread_p95(path, runs, points):
 
 
 @inlined
+def next_above(path, runs, depth):
+    """The smallest depth of a run that is above `depth`; infinite: none is."""
+    found = np.inf
+    for i in range(runs):
+        if path[i].depth5 > depth:
+            found = min(found, path[i].depth5)
+    return found
+
+
+@inlined
 def depth_median(path, runs):
     """Median of the depth at the grid points that have one, runs of (end, depth5); NaN: none has.
 
@@ -59,17 +69,13 @@ def depth_median(path, runs):
         tried = path[i].depth5
         if not too_small < tried < too_large:
             continue
-        smaller, equal, next_larger = 0, 0, np.inf
+        smaller, equal = 0, 0
         begin = np.int64(0)
-        for k in range(runs):
+        for k in range(runs):  # no branch: nobody can foretell it
             value, weight = path[k].depth5, path[k].end - begin
             begin = path[k].end
-            if value < tried:
-                smaller += weight
-            elif value == tried:
-                equal += weight
-            elif value > tried:
-                next_larger = min(next_larger, value)
+            smaller += weight * (value < tried)
+            equal += weight * (value == tried)
         if smaller > middle:
             too_large = tried
         elif smaller + equal <= middle:
@@ -77,7 +83,7 @@ def depth_median(path, runs):
         elif points % 2 == 1 or smaller + equal > middle + 1:
             return tried
         else:
-            return (tried + next_larger) / 2.0
+            return (tried + next_above(path, runs, tried)) / 2.0
     return np.nan
 
 
