@@ -63,7 +63,8 @@ def year(days: int = 365) -> Iterator[Row]:
     for rows, minutes in days_of(1):
         Walk(INSTRUMENT, core).compute(rows, minutes)
     spent: list[int] = []
-    walk, firsts = Walk(INSTRUMENT, core), []
+    walk = Walk(INSTRUMENT, core)
+    firsts: list[np.ndarray] = []
     with no_collection():
         for rows, minutes in days_of(days):
             begun = now_ns()

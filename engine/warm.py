@@ -21,18 +21,22 @@ from numba.core import event
 
 from config.schema import Core
 from engine import snapshot
+from engine.context import stage as context
 from engine.conveyor import Conveyor
 from engine.core.instruments import Instrument
 from engine.core.kernel import CACHE, KERNELS, ROOT, WARM_MARK
+from engine.core.layouts import SLOTS
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
 from engine.core.schema import CloseReason
+from engine.features import stage as features
 from engine.recovery import Verdict
 from engine.tape.watermark import END_GRACE
 
 VENUE, SYMBOL = "binance_usdm", "WARMUSDT"
 CHANNELS = ("trade", "bookTicker", "depth", "markPrice")
-BEGIN_MS = 28_000_004 * MS_PER_MINUTE  # the last minute of a quarter of an hour, whose bar is made too
+MINUTE = 28_000_019  # the last one of an hour: bars are made, models are fitted
+BEGIN_MS = MINUTE * MS_PER_MINUTE
 CACHES_KEPT = 8  # of the newest versions of a room: other checkouts on this machine have caches of their own
 LIMITS = {
     "symbols_max": 3, "book_window_ticks": 1024, "history_minutes": 16, "ticks_per_batch": 1024, "dedupe_ids": 256,
@@ -92,7 +96,17 @@ def _play() -> None:
     conveyor = Conveyor()
     for record in _records():
         conveyor.handle(batch_of(encode(record)))
+    _keep(conveyor)
     snapshot.restore(snapshot.take(conveyor))
+
+
+def _keep(conveyor: Conveyor) -> None:
+    """Upkeep behind the last minute of an hour, and another one that had a market row: all that learns and fits."""
+    state, roster = conveyor.state, conveyor.minutes.rosters.of(0, conveyor.registry)
+    assert state is not None
+    state.market.minutes[0, (MINUTE - 1) % SLOTS] = MINUTE - 1
+    features.settle(state, roster.order, MINUTE)
+    context.settle(state, 0, MINUTE, roster)
 
 
 def load() -> None:
@@ -109,12 +123,13 @@ def _play_without_frames() -> None:
         elif record.kind not in (RecordKind.FRAME, RecordKind.TICK):
             conveyor._obey(record, [])
     assert conveyor.state is not None
-    conveyor.state.tape.venues["open_minute"][0] = BEGIN_MS // MS_PER_MINUTE
+    conveyor.state.tape.venues["open_minute"][0] = MINUTE
     conveyor.minutes.fold()
     conveyor.minutes.close(0, CloseReason.EVENT, [])
     conveyor.minutes.revise(0, [])
     conveyor.minutes.attend(0, END_GRACE, [])
-    conveyor.minutes.settle(([Verdict(0, BEGIN_MS // MS_PER_MINUTE, 0, 0)], []), [])
+    conveyor.minutes.settle(([Verdict(0, MINUTE, 0, 0)], []), [])
+    _keep(conveyor)
     snapshot.restore(snapshot.take(conveyor))
 
 

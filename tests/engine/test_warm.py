@@ -34,6 +34,25 @@ print(len(apply_past_trades.signatures))
 """
 
 
+LATER = """
+from engine import warm
+warm.load()
+from bench.made import Made, OI_STALE_MS
+from engine.core.kernel import KERNELS
+from engine.rollups import stage as rollups
+loaded = {id(one): len(one.signatures) for one in KERNELS}
+made = Made(12)
+for _ in range(8 * 60 + 2):
+    made.live(1)
+    for frame in rollups.due(made.state, made.minute - 1):
+        rollups.close(made.state, 0, frame, made.minute - 1, OI_STALE_MS)
+assert made.state.market.ridges["fitted"][0].all() and made.state.features.ridges["fitted"].all()
+for one in KERNELS:
+    if len(one.signatures) != loaded[id(one)]:
+        print(f"{one.__module__}.{one.__name__}")
+"""
+
+
 def _answers(program: str, cache: Path | None = None) -> list[str]:
     environment = os.environ | ({"XDG_CACHE_HOME": str(cache)} if cache else {})
     done = subprocess.run(
@@ -53,6 +72,11 @@ def test_every_function_is_told_once_and_compiled_nevermore(tmp_path):
 def test_a_live_loop_finds_what_it_needs_behind_a_gap():
     """Compiled there, it would stand still for seconds, just when it has much to catch up with."""
     assert _answers(AFTER_A_GAP) == ["1"]
+
+
+def test_what_is_wanted_once_an_hour_is_loaded_before_the_first_one_is_full():
+    """Fits, leaders and bars come late, and would be compiled, or read from disk, in the middle of a close."""
+    assert _answers(LATER) == []
 
 
 def test_the_caches_of_the_newest_versions_are_kept(tmp_path, monkeypatch):
