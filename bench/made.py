@@ -30,7 +30,7 @@ BASE_UNIT, QUOTE_UNIT = 1_000.0, 100_000.0
 DEVIATION = 8e-4  # of a minute's log return
 OI_STALE_MS = 20_000
 LIVED = 50  # symbols that live through the minutes of a warm-up; more of them are theirs, repeated
-LIVED_MINUTES = 330  # enough for the seeds of baselines, and for weights at a full hour
+LIVED_MINUTES = 480  # enough for the seeds of baselines, for what they let learn, and for weights at a full hour
 
 
 def rows_between(opened: np.ndarray, closed: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -149,7 +149,7 @@ def warmed(symbols: int, seed: int = 5) -> Made:
     More than 50 symbols have the past of 50, repeated; each goes its own way from there.
     """
     made = Made(symbols, seed)
-    made.minute += -made.minute % 60 - LIVED_MINUTES % 60  # what was lived ends with a full hour
+    made.minute += -(made.minute + LIVED_MINUTES) % 60  # what was lived ends with a full hour
     lived = Made(min(symbols, LIVED), seed)
     lived.minute = made.minute
     lived.live(LIVED_MINUTES)

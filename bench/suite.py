@@ -39,6 +39,7 @@ def steps(plan: Plan) -> Iterator[Step]:
     from bench.curves import SYMBOLS, growth
     from bench.durable import store
     from bench.ends import journal, stall
+    from bench.features import one_minute
     from bench.folds import folds
     from bench.start import start
 
@@ -57,7 +58,12 @@ def steps(plan: Plan) -> Iterator[Step]:
         )
     for symbols in sorted({*CLOSING, *SYMBOLS}) if plan.full else CLOSING:
         yield f"closes of {symbols} symbols", partial(closes, symbols, 500 if plan.full and symbols in CLOSING else 60)
+    for symbols in CLOSING:
+        yield f"features of {symbols} symbols", partial(one_minute, symbols, 480 if plan.full else 60)
     if plan.full:
+        from bench.year import year
+
+        yield "a year of one symbol", year
         yield "frames against their number", partial(growth, passes=passes)
     yield "journal", lambda: journal(simulated("binance_usdm", plan.symbols, plan.minutes), passes)
     for symbols in STORED:

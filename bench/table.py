@@ -89,6 +89,11 @@ def _closes() -> Iterator[Goal]:
     for symbols, floor in ((50, 1.0), (500, 6.0), (2_000, 25.0)):
         what = f"minute close, all stages, {symbols} symbols, p99"
         yield Goal(what, r"close: all stages", f"synthetic {symbols} symbols", "p99", floor, floor / 4, "ms")
+    for symbols, floor in ((50, 1.5), (500, 10.0), (2_000, 45.0)):
+        what = f"features, baselines and market of a minute, {symbols} symbols, p99"
+        yield Goal(
+            what, "features: one minute, all columns", f"synthetic {symbols} symbols", "p99", floor, floor / 2, "ms"
+        )
     for symbols, floor, aim in ((50, 15.0, 10.0), (500, 30.0, 15.0)):
         what, reads = f"close decision to durable row, {symbols} symbols", r"store: close decision to durable row"
         yield Goal(f"{what}, p95", reads, f"synthetic {symbols} symbols", "p95", floor, aim, "ms")
@@ -106,6 +111,8 @@ GOALS: tuple[Goal, ...] = (
         r"socket: same client, conveyor behind it", r".*", "ratio", 1.0, more=True, peer="websockets",
     ),
     *_closes(),
+    Goal("a year of one symbol through the feature stage, offline", r"features offline: .*", r".*", "rate",
+         10.0, unit="s", full=True),
     Goal("warm start to first frame handled, 50 symbols", r"start: process to first frame handled, warm", r".*", "p50",
          1.5, 1.0, "s", scale=1e-3),
     Goal("cold start, every kernel to compile", r"start: (compile every kernel|.*, cold)", r".*", "p50",

@@ -19,6 +19,7 @@ from engine.core.schema import ROW_FIELDS
 from engine.features import stage
 from engine.features.offline import INSIDE, Walk
 
+WHOLE = "features offline: one symbol, all columns"
 MINUTES_PER_DAY = 1_440
 INSTRUMENT = Instrument("binance_usdm", "S0USDT", 2, 3, funding_interval_h=8)  # what is usual at the venue
 
@@ -77,7 +78,7 @@ def year(days: int = 365) -> Iterator[Row]:
     for found in (firsts[0], again):
         agreed.add(digest_of(*(np.ascontiguousarray(found[name]) for name in ROW_FIELDS["features"])))
     yield row(
-        "features offline: one symbol, all columns", f"{SYNTHETIC} {days} days", days * MINUTES_PER_DAY, "us/minute",
+        WHOLE, f"{SYNTHETIC} {days} days", days * MINUTES_PER_DAY, "us/minute",
         np.array(spent) / 1e3 / MINUTES_PER_DAY, rate=sum(spent) / 1e9, rate_unit="s in all",
         against="the same stage minute by minute", ratio=slow / float(np.median(spent)), digest=agreed.digest,
     )  # fmt: skip

@@ -2,16 +2,21 @@
 
 import gzip
 import math
+import re
 
 import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
 
-from bench import closes, decoders, durable, ends, folds, harness, material, start, suite
+from bench import closes, decoders, durable, ends, features, folds, harness, material, start, suite, year
+from bench.made import warmed
 from engine.cli import cli
 from engine.closing import Minutes
 from engine.conveyor import Conveyor
+from engine.core.feature_state import LONG_SIZES, LONG_STARTS
+from engine.core.market_state import WINDOW_VALUES
+from engine.core.schema import ROW
 from engine.snapshot import EMPTY
 
 EVENTS = 4_000
@@ -235,3 +240,43 @@ def test_every_step_has_a_name_and_a_work():
     found = list(suite.steps(suite.Plan()))
     assert found[0][0] == found[-1][0] == "jitter"
     assert all(callable(work) for _, work in found)
+
+
+def test_the_state_that_features_are_timed_on_is_warm():
+    made = warmed(60)
+    state = made.state
+    own = state.features
+    assert (own.long_counts == np.array(LONG_SIZES)).all()
+    for window, size in enumerate(LONG_SIZES):
+        start = LONG_STARTS[window]
+        assert (np.diff(own.long_sorted[:, start : start + size], axis=1) >= 0).all()
+    assert own.ridges["fitted"].all()
+    assert state.market.ridges["fitted"][0].all()
+    assert (state.market.counts[0] == WINDOW_VALUES).all()
+    made.market.step(made.minute)
+    market = made.close()[0]
+    assert all(np.isfinite(market[name]) for name in ("volatility_percentile", "breadth_prediction", "z_breadth_m_1"))
+    null = {name for name in ROW.names if ROW[name].kind == "f" and np.isnan(state.bars.rows[name]).all()}
+    # A day or more would fill these; nothing dear hangs on them.
+    assert {name for name in null if not re.search("vol_surface|lead_lag|seasonality|vpin|prior_", name)} == set()
+
+
+def test_features_are_timed_whole_and_in_parts_with_one_result():
+    rows = list(features.one_minute(12, minutes=17))
+    names = [row.what for row in rows]
+    assert names[:4] == [features.WHOLE, features.ON_CPU, features.USUAL, features.HOUR]
+    assert {"features: bars of 15m", "features: of it flags", "features: of it market, correlate"} < set(names)
+    assert len({row.digest for row in rows}) == 1
+    assert [row.count for row in rows[:4]] == [17, 17, 16, 1]
+
+
+def test_numpy_that_disagrees_ends_the_run(monkeypatch):
+    monkeypatch.setattr(features, "AGREE", 1e-30)
+    with pytest.raises(harness.ResultDiffersError, match="differs from numpy's"):
+        list(features.one_minute(5, minutes=1))
+
+
+def test_a_year_begins_with_the_day_that_a_run_makes():
+    (row,) = year.year(days=2)
+    assert row.count == 2 * 1_440
+    assert row.digest
