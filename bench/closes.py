@@ -1,4 +1,4 @@
-"""A minute closes: all stages, the digests and the chain, over symbols that had a little to say in each minute."""
+"""A minute closes: all stages, the digests and the chain, on warm states, with a little said in each minute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Agreed, Row, clocked, no_collection, now_ns, row
-from bench.material import ORIGIN_NS, bare, bare_conveyor
+from bench.made import warmed
+from bench.material import ORIGIN_NS, bare
 from engine import closing as assembled
 from engine.conveyor import Conveyor
 from engine.core.effects import Effect, MinuteRows
@@ -17,7 +18,7 @@ from engine.core.layouts import CLOCK_QUOTES, CLOCK_TRADES
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.schema import CloseReason
 
-PRICE, SPREAD = 100_000_000, 100
+PRICE, SPREAD = 10_000, 1  # in ticks, as of the made minutes that the state is warm from
 EVENTS = 4  # of one symbol in one minute: a trade, two quotes, a book
 
 
@@ -30,7 +31,7 @@ def minutes_of(conveyor: Conveyor, symbols: int, minutes: int, seed: int = 3) ->
     price = PRICE + draw.integers(0, 1_000, symbols)
     room = len(tape.trade_ticks)
     for minute in range(first_minute, first_minute + minutes):
-        price = price + draw.integers(-20, 21, symbols)
+        price = price + draw.integers(-10, 11, symbols)
         begin_ns = minute * NS_PER_MINUTE
         for first in range(0, symbols, room // 4):
             chosen = np.arange(first, min(symbols, first + room // 4))
@@ -41,6 +42,9 @@ def minutes_of(conveyor: Conveyor, symbols: int, minutes: int, seed: int = 3) ->
         live = tape.connections["venue"] == 0
         tape.connections["event_ns_max"][live] = begin_ns + 61 * NS_PER_S
         tape.connections["last_recv_ns"][live] = begin_ns + 61 * NS_PER_S
+        tape.connections["offset_now_ns"][live] = 0
+        tape.books["synced"] = 1  # as after a snapshot, and what follows: without it every row is stale, and all null
+        tape.symbols["newest_quote_ns"] = tape.symbols["newest_book_ns"] = begin_ns + 59 * NS_PER_S
         yield minute
 
 
@@ -48,7 +52,7 @@ def _add_trades(tape: Any, symbols: np.ndarray, event_ns: int, price: np.ndarray
     ticks = tape.trade_ticks[tape.clock[CLOCK_TRADES] :][: len(symbols)]
     ticks["symbol"], ticks["event_ns"], ticks["price"], ticks["flag"] = symbols, event_ns, price, 0
     ticks["order"], ticks["count"] = event_ns // NS_PER_MINUTE, 1  # one a minute: ids that count have no hole
-    ticks["quantity"], ticks["buy"] = draw.integers(1, 50_000, len(symbols)), draw.integers(0, 2, len(symbols))
+    ticks["quantity"], ticks["buy"] = draw.integers(100_000, 9_000_000, len(symbols)), draw.integers(0, 2, len(symbols))
     tape.clock[CLOCK_TRADES] += len(symbols)
 
 
@@ -79,24 +83,27 @@ def close_all(conveyor: Conveyor, symbols: int, minutes: int) -> tuple[list[int]
 def closes(symbols: int, minutes: int = 60) -> Iterator[Row]:
     """`Minutes.close` of every minute; then again over the same ticks, with the stages of it timed one by one."""
     agreed = Agreed(f"close of {symbols} symbols")
-    conveyor = bare_conveyor(symbols)
+    conveyor = warmed(symbols).conveyor
     samples, _ = close_all(conveyor, symbols, minutes)
     agreed.add(conveyor.chain)
     yield row(
         "close: all stages", bare(symbols), minutes, "ms", np.array(samples) / 1e6,
         rate=symbols * minutes / sum(samples) * 1e9, rate_unit="rows/s", digest=agreed.digest,
     )  # fmt: skip
-    conveyor = bare_conveyor(symbols)
+    conveyor = warmed(symbols).conveyor
     with (
         clocked(assembled.bars, "seal") as sealing,
         clocked(assembled.bars, "close") as writing,
         clocked(assembled.quality, "close") as judging,
+        clocked(assembled.features, "compute") as computing,
+        clocked(assembled.context, "compute") as comparing,
         clocked(assembled.Minutes, "_publish") as publishing,
     ):
         spent, _ = close_all(conveyor, symbols, minutes)
     agreed.add(conveyor.chain)
     for name, parts in (
-        ("bars, seal", sealing), ("bars, rows", writing), ("quality", judging), ("digests, history", publishing),
+        ("bars, seal", sealing), ("bars, rows", writing), ("quality", judging),
+        ("features", computing), ("context", comparing), ("digests, history", publishing),
     ):  # fmt: skip
         yield row(
             f"close: of it {name}", bare(symbols), minutes, "ms", np.array(parts) / 1e6,
@@ -106,5 +113,5 @@ def closes(symbols: int, minutes: int = 60) -> Iterator[Row]:
 
 def made_minutes(symbols: int, minutes: int) -> list[MinuteRows]:
     """Closed minutes for whoever has to write them; no time is taken."""
-    conveyor = bare_conveyor(symbols)
+    conveyor = warmed(symbols).conveyor
     return close_all(conveyor, symbols, minutes)[1]

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from bench.closes import made_minutes, minutes_of
 from bench.harness import ResultDiffersError, Row, no_collection, now_ns, row
-from bench.material import bare, bare_conveyor
+from bench.made import warmed
+from bench.material import bare
 from engine.core.effects import MinuteRows
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.records import Record, RecordKind, batch_of, encode
@@ -72,7 +73,7 @@ def store(symbols: int, minutes: int = 60) -> Iterator[Row]:
     minute the bare disk takes as many bytes as the journal and DuckDB's log took, in two writes with a sync each.
     """
     made_minutes(symbols, 1)  # loads the kernels, as the start of an engine does
-    conveyor = bare_conveyor(symbols)
+    conveyor = warmed(symbols).conveyor
     assert conveyor.state is not None
     conveyor.state.tape.connections["votes"][conveyor.state.tape.connections["venue"] == 0] = 1
     parts: list[tuple[int, ...]] = []

@@ -119,6 +119,7 @@ def _busy_hour(conveyor: Conveyor, turn: int) -> None:
     for s, symbol in zip(members.tolist(), symbols, strict=True):
         state.tape.seen_ids[s, int(symbol["seen_generation"]), turn % 2 :: 2] = turn
     state.tape.symbols["arrivals"][members] += size // 2
+    state.features.long_counts[members] += 60
 
 
 def stall(symbols: int, levels: int = 1_000, passes: int = 20) -> Iterator[Row]:

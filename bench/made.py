@@ -146,10 +146,11 @@ class Made:
 def warmed(symbols: int, seed: int = 5) -> Made:
     """A state as after weeks: baselines, estimators and rings from minutes lived, long windows filled from them.
 
-    More than 50 symbols have the past of 50, repeated; each goes its own way from there.
+    It was lived up to the open minute of the conveyor, the first one of an hour. More than 50 symbols have the past of
+    50, repeated; each goes its own way from there.
     """
     made = Made(symbols, seed)
-    made.minute += -(made.minute + LIVED_MINUTES) % 60  # what was lived ends with a full hour
+    made.minute = FIRST_MINUTE - LIVED_MINUTES
     lived = Made(min(symbols, LIVED), seed)
     lived.minute = made.minute
     lived.live(LIVED_MINUTES)
@@ -182,6 +183,8 @@ def _fill_windows(state: EngineState, draw: np.random.Generator) -> None:
     sort_anew(own.long_values, own.long_counts, own.long_sorted)
     for window in range(market.counts.shape[1]):
         came = int(market.counts[0, window])
+        if not came:
+            continue  # fewer symbols than a market is made of
         places = draw.integers(0, came, WINDOW_VALUES - came)
         market.arrivals[0, window, came:] = market.arrivals[0, window, places]
         market.counts[0, window] = WINDOW_VALUES
