@@ -24,8 +24,9 @@ class Column:
     """One column of the minute row.
 
     stage: which stage writes it, and so whose digest covers it. family: what a reader looks it up under, and the file
-    of the stage that computes it. window: minutes it looks back on, in words. inputs: what it is made of, of this
-    minute or earlier ones; empty: ticks. aliases: other names of it, in the store's view.
+    of the stage that computes it. window: minutes it looks back on, in words. inputs: all that it is made of: columns
+    of this minute or earlier ones, and `ticks`, the inside of the minute, which no column holds. aliases: other names
+    of it, in the store's view.
     """
 
     name: str

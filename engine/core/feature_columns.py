@@ -1,7 +1,8 @@
 """The columns of the stages `features` and `context`, declared once; docs/features.md has the exact rules.
 
 A line: name, unit, window, inputs, null rule, formula. Everything is float64 but what says otherwise. `unusable` in a
-null rule is a minute whose status is `stale`; every column here is null in one.
+null rule is a minute whose status is `stale`; every column here is null in one. So each reads dq_status; that is said
+only of those to which `ok` and `partial` are not the same.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from engine.core.column import Column, Form
 
 WARM = "fewer than 200 values of ok minutes before"
-BASELINES: tuple[tuple[str, str, str, str], ...] = (  # name, input, what is normalised, suffix of its columns
+BASELINES: tuple[tuple[str, str, str, str], ...] = (  # name, inputs, what is normalised of the first, suffix
     ("vol", "quote_volume", "ln(1 + V)", "_m_1"),
     ("ret_abs", "ret_abs_m_1", "ln(x + 1e-6)", "_m_1"),
     ("oi_roc", "oi_roc_m_5", "sign(x) sqrt|x|", "_m_5"),
@@ -20,15 +21,15 @@ BASELINES: tuple[tuple[str, str, str, str], ...] = (  # name, input, what is nor
     ("ret", "ret_m_1", "x", "_m_1"),
     ("cvd", "cvd_delta_m_1", "sign(x) sqrt|x| of the sum over 5", "_m_5"),
     ("cvd_slope", "cvd_slope_m_5", "sign(x) sqrt|x|", "_m_5"),
-    ("spread_p95", "spread_p95_m_1", "ln(1e4 x / m)", "_m_1"),
+    ("spread_p95", "spread_p95_m_1 mid_close", "ln(1e4 x / m)", "_m_1"),
 )
-RESIDUALS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, stage, inputs, what is predicted
+RESIDUALS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, stage, inputs of the prediction, what it is
     ("kalman", "features", ("mid_close",), "ln m by a damped local trend; the filter's innovation"),
-    ("order_flow", "features", ("mid_close", "signed_flow_ratio_m_1", "ofi", "base_volume", "imbalance_top1", "vpin"), "r by ridge on order flow of t"),
-    ("basis_carry", "features", ("basis_bp", "funding_rate_hour", "oi_roc_m_5", "rv_m_15"), "basis_bp by ridge"),
-    ("lead_lag", "features", ("mid_close",), "r by the lags 1 to 5 of the peer that led it"),
-    ("seasonality", "features", ("quote_volume",), "ln(1 + V) by hour of day and day of week"),
-    ("cross_sectional", "context", ("mid_close", "quote_volume", "spread_bp_mean", "funding_rate_hour"), "r by ridge on the market and exposures"),
+    ("order_flow", "features", ("mid_close", "signed_flow_ratio_m_1", "ofi", "base_volume", "imbalance_top1", "vpin", "dq_status"), "r by ridge on order flow of t"),
+    ("basis_carry", "features", ("basis_bp", "funding_rate_hour", "oi_roc_m_5", "rv_m_15", "dq_status"), "basis_bp by ridge"),
+    ("lead_lag", "features", ("mid_close", "quote_volume"), "r by the lags 1 to 5 of the peer that led it"),
+    ("seasonality", "features", ("quote_volume", "dq_status"), "ln(1 + V) by hour of day and day of week"),
+    ("cross_sectional", "context", ("mid_close", "quote_volume", "spread_bp_mean", "funding_rate_hour", "is_eligible"), "r by ridge on the market and exposures"),
     ("vol_surface", "features", (), "implied volatility: no options feed"),
 )  # fmt: skip
 
@@ -53,9 +54,9 @@ def _flags(family: str, stage: str = "features") -> _Line:
 
 def _baselines() -> Iterator[Column]:
     z = _real("baselines")
-    for name, column, meaning, suffix in BASELINES:
+    for name, read, meaning, suffix in BASELINES:
+        column, inputs = read.split()[0], f"{read} dq_status"
         unit = "1" if meaning.startswith("ln") else "as its input" if meaning == "x" else "root of its input"
-        inputs = f"{column} dq_status"
         yield z(
             f"z_{name}{suffix}",
             "sigma",
@@ -78,13 +79,14 @@ def _baselines() -> Iterator[Column]:
 def _residuals() -> Iterator[Column]:
     for name, stage, inputs, meaning in RESIDUALS:
         line, joined = _real("residuals", stage), " ".join(inputs)
+        judged = " ".join(dict.fromkeys((*inputs, "dq_status"))) if inputs else ""  # errors are those of ok minutes
         null = "always: no options feed" if name == "vol_surface" else "not fitted yet, or an input is null"
         yield line(f"{name}_prediction", "as predicted", "walk-forward", joined, null, meaning)
         yield line(
-            f"{name}_prediction_std", "as predicted", "half-life 1 d", joined, null, "scale of its errors before t"
+            f"{name}_prediction_std", "as predicted", "half-life 1 d", judged, null, "scale of its errors before t"
         )
         yield line(
-            f"z_{name}_residual", "sigma", "walk-forward", joined, null, "(actual - prediction) / prediction_std"
+            f"z_{name}_residual", "sigma", "walk-forward", judged, null, "(actual - prediction) / prediction_std"
         )
 
 
@@ -96,12 +98,12 @@ MISSING_30 = "more than 30 % of the window missing"
 EITHER = "either end null"
 
 FEATURE_COLUMNS: tuple[Column, ...] = (
-    price("ret_s_30", "1", "30s", "mid_close", "no mid in force at second 30 or at the close", "m / g_30 - 1"),
+    price("ret_s_30", "1", "30s", "mid_close ticks", "no mid in force at second 30 or at the close", "m / g_30 - 1"),
     price("ret_m_1", "1", "1m", "mid_close", EITHER, "m_t / m_(t-1) - 1"),
     price("ret_m_5", "1", "5m", "mid_close", EITHER, "m_t / m_(t-5) - 1"),
     price("ret_m_15", "1", "15m", "mid_close", EITHER, "m_t / m_(t-15) - 1"),
     price("ret_abs_m_1", "1", "1m", "ret_m_1", "ret_m_1 null", "|ret_m_1|"),
-    price("rv_m_1", "1", "1m", "mid_open", "fewer than 2 mids on the 1 s grid", "sqrt of the sum of squared changes of ln mid on the 1 s grid (Andersen & Bollerslev 1998)"),
+    price("rv_m_1", "1", "1m", "mid_open ticks", "fewer than 2 mids on the 1 s grid", "sqrt of the sum of squared changes of ln mid on the 1 s grid (Andersen & Bollerslev 1998)"),
     price("atr_proxy_m_1", "1", "1m", "high low mid_close", "an input null", "(H - L) / m"),
     price("rv_m_15", "1", "15m", "mid_close", MISSING_30, "sqrt of the sum of r^2"),
     price("rv_h_1", "1", "60m", "mid_close", MISSING_30, "sqrt of the sum of r^2"),
@@ -118,20 +120,20 @@ FEATURE_COLUMNS: tuple[Column, ...] = (
     flow("kyle_lambda_m_15", "1/quote", "15m", "ret_m_1 cvd_delta_m_1", "fewer than 10 pairs, or no flow", "slope of ret_m_1 on cvd_delta_m_1 (Kyle 1985)"),
     flow("amihud_m_15", "1/quote", "15m", "ret_m_1 quote_volume", "fewer than 10 minutes with volume", "mean of |ret_m_1| / V (Amihud 2002)"),
     flow("vpin", "1", "50 buckets", "quote_volume taker_buy_quote_volume", "fewer than 50 buckets", "mean of |buy - sell| / (buy + sell) over buckets of equal volume (Easley, Lopez de Prado & O'Hara 2012)"),
-    positioning("oi_delta_m_5", "base", "5m", "oi_close", EITHER + ", or older than 20 s", "oi_t - oi_(t-5)"),
-    positioning("oi_roc_m_5", "1", "5m", "oi_close", "as oi_delta_m_5", "oi_delta_m_5 / oi_(t-5)"),
-    positioning("oi_quote", "quote", "1m", "oi_close mark_price", "an input null", "oi * mark_price"),
+    positioning("oi_delta_m_5", "base", "5m", "oi_close oi_staleness_ms", EITHER + ", or older than 20 s", "oi_t - oi_(t-5)"),
+    positioning("oi_roc_m_5", "1", "5m", "oi_close oi_staleness_ms", "as oi_delta_m_5", "oi_delta_m_5 / oi_(t-5)"),
+    positioning("oi_quote", "quote", "1m", "oi_close oi_staleness_ms mark_price", "an input null", "oi * mark_price"),
     positioning("basis_bp", "bp", "1m", "mark_price index_price", "no index above 0", "1e4 (mark - index) / index"),
     positioning("basis_bp_m_5", "bp", "5m", "basis_bp", "fewer than 4 present", "mean of basis_bp"),
     positioning("liq_count_m_5", "count", "5m", "liquidation_count", "channel absent, or any of 5 missing", "sum of liquidation_count"),
-    positioning("liq_notional_m_5", "quote", "5m", "liquidation_buy_base liquidation_sell_base mid_close", "as liq_count_m_5", "sum of liquidated quantity * m"),
+    positioning("liq_notional_m_5", "quote", "5m", "liquidation_count liquidation_buy_base liquidation_sell_base mid_close", "as liq_count_m_5", "sum of liquidated quantity * m"),
     positioning("time_to_next_funding_s", "s", "1m", "", "interval unknown", "from the close to the next multiple of the funding interval"),
-    micro("spread_p95_m_1", "quote/base", "1m", "", "fewer than 20 quotes or grid points", "nearest-rank 95th percentile of the spread on the 1 s grid"),
+    micro("spread_p95_m_1", "quote/base", "1m", "quote_count ticks", "fewer than 20 quotes or grid points", "nearest-rank 95th percentile of the spread on the 1 s grid"),
     micro("imbalance_top1", "1", "1m", "obi_top1_mean", "its input null", "2 obi_top1_mean - 1"),
     micro("imbalance_top5", "1", "1m", "obi_top5_mean", "its input null", "2 obi_top5_mean - 1"),
-    micro("depth_top5_quote_median_m_1", "quote", "1m", "", "no book on the grid", "median on the 1 s grid of price * quantity over 5 levels of both sides"),
-    micro("depth_slope", "quote/bp", "1m", "", "fewer than 3 levels on a side", "slope of cumulative depth on distance from the mid, 10 levels, mean of both sides"),
-    micro("microprice_drift_s_30", "1", "30s", "microprice_close", "as ret_s_30", "microprice_close / microprice at second 30 - 1"),
+    micro("depth_top5_quote_median_m_1", "quote", "1m", "ticks", "no book on the grid", "median on the 1 s grid of price * quantity over 5 levels of both sides"),
+    micro("depth_slope", "quote/bp", "1m", "ticks", "fewer than 3 levels on a side", "slope of cumulative depth on distance from the mid, 10 levels, mean of both sides"),
+    micro("microprice_drift_s_30", "1", "30s", "microprice_close ticks", "as ret_s_30", "microprice_close / microprice at second 30 - 1"),
     trend("roc_10", "%", "10m", "close", EITHER, "100 (C_t / C_(t-10) - 1)"),
     trend("roc_20", "%", "20m", "close", EITHER, "100 (C_t / C_(t-20) - 1)"),
     trend("ma_50", "quote/base", "50m", "close", MISSING_30, "mean of C"),
@@ -175,11 +177,11 @@ FEATURE_COLUMNS: tuple[Column, ...] = (
     level_flag("is_failed", "0|1", "2m", "event_level close", "no t-1 or atr_14", "C_(t-1) > level > C"),
     level_flag("is_held", "0|1", "2m", "event_level low close atr_14", "no t-1 or atr_14", "L within atr_14 of the level, both closes above it, no bounce"),
     level_flag("is_breakout", "0|1", "60m before", "high close", "as donchian_pos_60", "C > HH"),
-    level_flag("is_breakbelow", "0|1", "60m before", "low close", "as donchian_pos_60", "C < LL"),
+    level_flag("is_breakbelow", "0|1", "60m before", "high low close", "as donchian_pos_60", "C < LL"),
     level("prior_day_high", "quote/base", "UTC day before", "high", "fewer than 1,008 usable minutes", "largest H"),
-    level("prior_day_low", "quote/base", "UTC day before", "low", "fewer than 1,008 usable minutes", "smallest L"),
+    level("prior_day_low", "quote/base", "UTC day before", "high low", "fewer than 1,008 usable minutes", "smallest L"),
     level("prior_week_high", "quote/base", "ISO week before", "high", "fewer than 7,056 usable minutes", "largest H"),
-    level("prior_week_low", "quote/base", "ISO week before", "low", "fewer than 7,056 usable minutes", "smallest L"),
+    level("prior_week_low", "quote/base", "ISO week before", "high low", "fewer than 7,056 usable minutes", "smallest L"),
     candle_flag("is_doji", "0|1", "1m", "open high low close", "no price", "body < 0.1 of the range"),
     candle_flag("is_hammer", "0|1", "1m", "open high low close", "no price", "lower wick > 2 bodies, upper wick < body"),
     candle_flag("is_engulfing_up", "0|1", "2m", "open close", "t-1 missing", "an up body covers the down body of t-1"),
@@ -194,19 +196,19 @@ FEATURE_COLUMNS: tuple[Column, ...] = (
     window("q_oi_roc_m_5", "1", "1,440 ok values", "oi_roc_m_5 dq_status", WARM, "rank of oi_roc_m_5"),
     *_baselines(),
     *_residuals(),
-    flag("is_warming_up", "0|1", "1m", "dq_status", "unusable", "1 until the baselines of volume and return are there"),
-    flag("illiquidity_hit", "0|1", "10,080 ok values", "quote_volume spread_mean", "not ok, or warming up", "V < max(10,000, 0.5 % of its week's median) or spread > 15 of its week's median"),
-    flag("illiquidity_penalty", "0|1", "10,080 ok values", "quote_volume spread_mean", "not ok, or warming up", "no hit, but within 10 % of a bound"),
-    flag("is_vol_spike_m_1", "0|1", "1m", "z_vol_m_1 trade_count", "an input null", "z_vol >= 3, trade_count >= 5"),
-    flag("is_price_spike_up_m_1", "0|1", "1m", "z_ret_abs_m_1 ret_m_1", "an input null", "z_ret_abs >= 2.5, ret > 0"),
-    flag("is_price_spike_down_m_1", "0|1", "1m", "z_ret_abs_m_1 ret_m_1", "an input null", "z_ret_abs >= 2.5, ret < 0"),
-    flag("is_oi_spike_up_m_5", "0|1", "5m", "z_oi_roc_m_5 oi_roc_m_5", "an input null", "z_oi_roc >= 2, oi_roc >= 1.5 %"),
-    flag("is_oi_spike_down_m_5", "0|1", "5m", "z_oi_roc_m_5 oi_roc_m_5", "an input null", "z_oi_roc <= -2, oi_roc <= -1.5 %"),
-    flag("is_spread_stress_m_1", "0|1", "1m", "z_spread_m_1", "an input null", "z_spread >= 2"),
-    flag("is_liq_cluster_m_5", "0|1", "5m", "liq_count_m_5", "an input null", "liq_count_m_5 >= 3"),
-    flag("is_divergence_bullish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5", "an input null", "ret_m_5 <= -0.3 %, signed root of D over 5 >= 2 b_scale_cvd"),
-    flag("is_divergence_bearish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5", "an input null", "ret_m_5 >= 0.3 %, signed root of D over 5 <= -2 b_scale_cvd"),
-    strength("rs_score_m_5", "1", "5m", "z_ret_abs_m_1 ret_m_5 z_vol_m_1 oi_roc_m_5 z_oi_roc_m_5", "not ok", "0.5 z_ret_abs sign(ret_m_5) + 0.3 z_vol + 0.2 sign(oi_roc) min(|z_oi_roc|, 3); null terms are 0"),
+    flag("is_warming_up", "0|1", "1m", "b_scale_vol_m_1 b_scale_ret_abs_m_1", "unusable", "1 until the baselines of volume and return are there"),
+    flag("illiquidity_hit", "0|1", "10,080 ok values", "quote_volume spread_mean is_warming_up dq_status", "not ok, or warming up", "V < max(10,000, 0.5 % of its week's median) or spread > 15 of its week's median"),
+    flag("illiquidity_penalty", "0|1", "10,080 ok values", "quote_volume spread_mean is_warming_up dq_status", "not ok, or warming up", "no hit, but within 10 % of a bound"),
+    flag("is_vol_spike_m_1", "0|1", "1m", "z_vol_m_1 trade_count illiquidity_hit", "an input null", "z_vol >= 3, trade_count >= 5"),
+    flag("is_price_spike_up_m_1", "0|1", "1m", "z_ret_abs_m_1 ret_m_1 illiquidity_hit", "an input null", "z_ret_abs >= 2.5, ret > 0"),
+    flag("is_price_spike_down_m_1", "0|1", "1m", "z_ret_abs_m_1 ret_m_1 illiquidity_hit", "an input null", "z_ret_abs >= 2.5, ret < 0"),
+    flag("is_oi_spike_up_m_5", "0|1", "5m", "z_oi_roc_m_5 oi_roc_m_5 illiquidity_hit", "an input null", "z_oi_roc >= 2, oi_roc >= 1.5 %"),
+    flag("is_oi_spike_down_m_5", "0|1", "5m", "z_oi_roc_m_5 oi_roc_m_5 illiquidity_hit", "an input null", "z_oi_roc <= -2, oi_roc <= -1.5 %"),
+    flag("is_spread_stress_m_1", "0|1", "1m", "z_spread_m_1 illiquidity_hit", "an input null", "z_spread >= 2"),
+    flag("is_liq_cluster_m_5", "0|1", "5m", "liq_count_m_5 illiquidity_hit", "an input null", "liq_count_m_5 >= 3"),
+    flag("is_divergence_bullish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5 illiquidity_hit", "an input null", "ret_m_5 <= -0.3 %, signed root of D over 5 >= 2 b_scale_cvd"),
+    flag("is_divergence_bearish_m_5", "0|1", "5m", "ret_m_5 cvd_delta_m_1 b_scale_cvd_m_5 illiquidity_hit", "an input null", "ret_m_5 >= 0.3 %, signed root of D over 5 <= -2 b_scale_cvd"),
+    strength("rs_score_m_5", "1", "5m", "z_ret_abs_m_1 ret_m_5 z_vol_m_1 oi_roc_m_5 z_oi_roc_m_5 dq_status", "not ok", "0.5 z_ret_abs sign(ret_m_5) + 0.3 z_vol + 0.2 sign(oi_roc) min(|z_oi_roc|, 3); null terms are 0"),
     _flags("strength", "context")("rs_is_incomplete", "0|1", "5m", "rs_score_m_5", "not ok", "a term of rs_score_m_5 was null"),
-    _flags("strength", "context")("is_eligible", "0|1", "1m", "dq_status is_in_universe is_hot", "never", "counted in the market row"),
+    _flags("strength", "context")("is_eligible", "0|1", "1m", "universe_rev is_in_universe is_hot dq_reasons dq_status is_warming_up illiquidity_hit", "never", "counted in the market row"),
 )  # fmt: skip

@@ -83,20 +83,25 @@ class Untold(IntEnum):
 
 
 class _Line:
-    """Makes the columns of one family and form."""
+    """Makes the columns of one family and form. over: inputs of all of them."""
 
-    def __init__(self, family: str, form: Form) -> None:
-        self.family, self.form = family, form
+    def __init__(self, family: str, form: Form, over: str = "is_eligible ") -> None:
+        self.family, self.form, self.over = family, form, over
 
     def __call__(self, name: str, unit: str, window: str, inputs: str, null: str, source: str) -> Column:
-        return Column(name, self.form, unit, "context", null, source, self.family, window, tuple(inputs.split()))
+        of = tuple((self.over + inputs).split())
+        return Column(name, self.form, unit, "context", null, source, self.family, window, of)
 
 
-count, members = _Line("eligible", Form.INTEGER), _Line("eligible", Form.STATUS)
+count, members = _Line("eligible", Form.INTEGER, ""), _Line("eligible", Form.STATUS, "")
 strength, named = _Line("strength", Form.REAL), _Line("strength", Form.SYMBOL)
 shocks, shock_share = _Line("shocks", Form.INTEGER), _Line("shocks", Form.REAL)
 middle, breadth, correlation = _Line("middle", Form.REAL), _Line("breadth", Form.REAL), _Line("correlation", Form.REAL)
 regime, regime_class = _Line("regimes", Form.REAL), _Line("regimes", Form.STATUS)
+of_all, clock = _Line("middle", Form.REAL, ""), _Line("regimes", Form.STATUS, "")  # eligible or not
+CHOSEN = "universe_rev is_in_universe is_hot"
+BELIEVED = f"{CHOSEN} dq_reasons"
+JUDGED = f"{BELIEVED} dq_status"
 FEW = "few symbols have it"
 MOMENTS = "fewer than 200 values before, or its input null"
 UNTOLD = "cannot be told: its _reason"
@@ -108,19 +113,19 @@ MARKET_COLUMNS: tuple[Column, ...] = (
     count("symbol_count", "count", "1m", "", "never", "symbols that have a row"),
     count("eligible_count", "count", "1m", "is_eligible", "never", "symbols that are counted in what follows"),
     count("excluded_count", "count", "1m", "is_eligible", "never", "symbol_count - eligible_count"),
-    count("excluded_universe", "count", "1m", "is_in_universe is_hot", "never", "neither in the universe nor hot"),
-    count("excluded_outlier", "count", "1m", "dq_reasons", "never", "of the rest: reason return_outlier, the 20 % guard"),
-    count("excluded_stale", "count", "1m", "dq_status", "never", "of the rest: stale"),
-    count("excluded_partial", "count", "1m", "dq_status", "never", "of the rest: partial"),
-    count("excluded_warming_up", "count", "1m", "is_warming_up", "never", "of the rest: warming up"),
-    count("excluded_illiquid", "count", "1m", "illiquidity_hit", "never", "of the rest: illiquidity_hit is 1 or null"),
+    count("excluded_universe", "count", "1m", CHOSEN, "never", "neither in the universe nor hot"),
+    count("excluded_outlier", "count", "1m", BELIEVED, "never", "of the rest: reason return_outlier, the 20 % guard"),
+    count("excluded_stale", "count", "1m", JUDGED, "never", "of the rest: stale"),
+    count("excluded_partial", "count", "1m", JUDGED, "never", "of the rest: partial"),
+    count("excluded_warming_up", "count", "1m", f"{JUDGED} is_warming_up", "never", "of the rest: warming up"),
+    count("excluded_illiquid", "count", "1m", f"{JUDGED} is_warming_up illiquidity_hit", "never", "of the rest: illiquidity_hit is 1 or null"),
     members("dq_status", "ok|partial|stale", "1m", "is_eligible", "never", "partial if fewer than 5 are eligible, else ok"),
     count("universe_rev", "count", "1m", "universe_rev", "never", "that of its rows"),
     named("rs_top", "symbol", "5m", "rs_score_m_5", "beyond the last symbol", "the five largest rs_score_m_5, largest first"),
     named("rs_bottom", "symbol", "5m", "rs_score_m_5", "beyond the last symbol", "the five smallest, smallest first"),
     named("leader", "symbol", "5m", "ret_m_5 z_vol_m_1 oi_roc_m_5 rs_score_m_5", "no candidate moves, and BTC is not eligible", "largest lead of BTC, ETH and the first tenth by rs_score_m_5; below 1e-9: BTC"),
-    strength("lead_score", "1", "5m", "ret_m_5 z_vol_m_1 oi_roc_m_5", "no leader", "its |ret_m_5| max(z_vol, 0) (1 + 0.5 max(0, sign(ret_m_5) sign(oi_roc)))"),
-    strength("dominance_share", "1", "5m", "quote_volume", "no leader, or no volume", "its quote volume / that of all"),
+    strength("lead_score", "1", "5m", "leader ret_m_5 z_vol_m_1 oi_roc_m_5", "no leader", "its |ret_m_5| max(z_vol, 0) (1 + 0.5 max(0, sign(ret_m_5) sign(oi_roc)))"),
+    strength("dominance_share", "1", "5m", "leader quote_volume", "no leader, or no volume", "its quote volume / that of all"),
     shocks("shock_count", "count", "1m", SPIKES, "never", "symbols with a spike flag; stands in for events of the last 5 s"),
     shock_share("shock_share", "1", "1m", SPIKES, "none is eligible", "shock_count / eligible_count"),
     middle("market_return_m_1", "1", "1m", "mid_close", FEW, "median of r"),
@@ -129,7 +134,7 @@ MARKET_COLUMNS: tuple[Column, ...] = (
     middle("z_vol_mean", "sigma", "1m", "z_vol_m_1", FEW, "mean of z_vol_m_1"),
     middle("market_rv_h_1", "1", "60m", "rv_h_1", FEW, "median of rv_h_1"),
     middle("market_spread_bp", "bp", "1m", "spread_bp_mean", FEW, "median of spread_bp_mean"),
-    middle("market_volume_h_1", "quote", "60m", "quote_volume", FEW, "sum over all in the universe or hot, eligible or not"),
+    of_all("market_volume_h_1", "quote", "60m", f"{CHOSEN} quote_volume", FEW, "sum over all in the universe or hot, eligible or not"),
     middle("min_time_to_next_funding_s", "s", "1m", "time_to_next_funding_s", "none has it", "the least"),
     breadth("breadth_m_1", "1", "1m", "ret_m_1", FEW, "(advancing - declining) / all"),
     breadth("breadth_m_5", "1", "5m", "ret_m_5", FEW, "(advancing - declining) / all"),
@@ -156,12 +161,12 @@ MARKET_COLUMNS: tuple[Column, ...] = (
     regime("liquidity_confidence", "0..1", "30 d", "liquidity_percentile", UNTOLD, "how deep in its class the percentile lies"),
     regime_class("liquidity_reason", REASONS, "30 d", "market_volume_h_1 market_spread_bp", "never", "why it is null"),
     regime_class("trend_regime", "sideways|up|down", "110m", "leader hma_100_slope adx_14", UNTOLD, "the leader's adx_14 > 20 and the sign of its slope"),
-    regime("trend_confidence", "0..1", "110m", "hma_100_slope adx_14", UNTOLD, "share of the symbols that are of the same class"),
+    regime("trend_confidence", "0..1", "110m", "leader hma_100_slope adx_14", UNTOLD, "share of the symbols that are of the same class"),
     regime_class("trend_reason", REASONS, "110m", "leader hma_100_slope adx_14", "never", "why it is null"),
     regime_class("market_regime", "normal|trending|volatile", "30 d", "volatility_regime trend_regime adx_14", UNTOLD, "volatile if volatility is high or extreme; else trending if up or down and adx_14 > 25; else normal"),
     regime("market_confidence", "0..1", "30 d", "volatility_percentile trend_confidence", UNTOLD, "volatile (p - 80)/20, trending trend_confidence, normal (80 - p)/80"),
     regime_class("market_reason", REASONS, "30 d", "volatility_reason trend_reason", "never", "why it is null"),
-    regime_class("session", "asia|europe|overlap|us", "1m", "", "never", "hour UTC of the open: 0-6, 7-12, 13-15, 16-23"),
+    clock("session", "asia|europe|overlap|us", "1m", "", "never", "hour UTC of the open: 0-6, 7-12, 13-15, 16-23"),
 )  # fmt: skip
 MARKET_CODES: dict[str, type[IntEnum]] = {
     "dq_status": Status,
