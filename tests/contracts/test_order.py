@@ -42,6 +42,16 @@ def test_another_venue_changes_nothing(ran: Ran) -> None:
     assert difference(machine.ran[1].words(), ran.words()) == set()
 
 
+def test_a_restart_from_a_snapshot_changes_no_bit(ran: Ran) -> None:
+    """Before the first fit, in the hour of the first market and behind every fit, each time from the state on disk."""
+    machine, begin = Machine(ran.day), 0
+    for end in (150, 230, 500, MINUTES):
+        machine.run(ran.day.minutes[begin:end])
+        machine.restart()
+        begin = end
+    assert difference(machine.ran[0].words(), ran.words()) == set()
+
+
 @settings(USUAL, max_examples=12)
 @given(days(stretches_max=4, warm_minutes=20), days(stretches_max=4), days(stretches_max=2))
 def test_order_of_any_days(one: list[Minute], other: list[Minute], third: list[Minute]) -> None:

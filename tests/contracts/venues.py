@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from config.schema import Core
+from engine import snapshot
 from engine.context import stage as context
 from engine.context.roster import Rosters
+from engine.conveyor import Conveyor
 from engine.core.column import Column, Form
 from engine.core.digest import make_canonical
 from engine.core.instruments import Instrument
 from engine.core.layouts import DEPTH_RUN, DEPTH_SUM, GRID_POINTS, MID_RUN, QUOTE_SUM, SLOTS, SYMBOL
 from engine.core.market import MARKET, MARKET_COLUMNS
-from engine.core.registry import Registry
 from engine.core.schema import COLUMNS, NULL, ROW
 from engine.core.state import EngineState
 from engine.features import stage as features
@@ -211,10 +212,10 @@ class Machine:
         self.days = days
         limits = {"symbols_max": sum(len(day.names) for day in days), "venues_max": len(days), "history_minutes": 16}
         core = Core.model_validate({"limits": limits | {"book_window_ticks": 16_384, "dedupe_ids": 256}})
-        self.state = EngineState(
-            core.limits, dict.fromkeys(("operations", "programs", "heads", "channels"), np.zeros(0))
-        )
-        self.registry, self.rosters = Registry([f"venue{v}" for v in range(len(days))]), Rosters()
+        self.conveyor = Conveyor()
+        self.conveyor.configure(core)
+        self.registry, self.rosters = self.conveyor.registry, Rosters()
+        self.registry.venues.extend(f"venue{v}" for v in range(len(days)))
         self.ran, self.places = [], []
         for v, day in enumerate(days):
             begin = len(self.registry.names)
@@ -224,6 +225,17 @@ class Machine:
             self.state.tape.symbols[self.places[v]] = day.symbols
             self.state.tape.symbols["venue"][self.places[v]] = v
             self.ran.append(Ran(day, np.full(day.rows.shape, BLANK, ROW), np.zeros(len(day.rows), MARKET)))
+
+    @property
+    def state(self) -> EngineState:
+        assert self.conveyor.state is not None
+        return self.conveyor.state
+
+    def restart(self) -> None:
+        """Go on from a snapshot of the state, as after a stop."""
+        kept = snapshot.encode(snapshot.take(self.conveyor))
+        self.conveyor = snapshot.restore(snapshot.decode(kept))
+        self.registry, self.rosters = self.conveyor.registry, Rosters()
 
     def run(self, minutes: Iterable[int] | None = None) -> Ran:
         """Close these minutes, or all, each with its end of grace; the first venue's rows."""
@@ -300,7 +312,9 @@ def moved(values: np.ndarray, column: Column, rng: np.random.Generator, size: fl
     elif column.unit == "0|1" or column.form is Form.STATUS or column.name in ("is_in_universe", "is_hot"):
         other = 1 - np.where(values == NULL, 0, values).clip(0, 1)
     elif column.form is Form.QUOTE:
-        other = values + values * ticks // 100 + ticks
+        other = (
+            values * (100 + abs(ticks) * (1 if column.name == "quote_volume" else -1)) // 100
+        )  # buys are a part of it
     elif column.form is Form.REAL:
         other = np.where(np.isnan(values), 0.0, values) * (1.0 + size * ticks) + ticks * 1e-6
     else:
