@@ -151,9 +151,9 @@ def test_the_week_before_is_told_from_monday_on() -> None:
 
 def wrong_values(ran: Ran) -> list[str]:
     """Columns of a day that hold what none may: an infinity, -0.0, a flag or code that there is not."""
-    found = []
+    found, rows = [], ran.rows[ran.day.has]
     for column in EVERY:
-        table = ran.markets if column in MARKET_COLUMNS else ran.rows[ran.day.has]
+        table = ran.markets if column in MARKET_COLUMNS else rows
         values = table[f"{column.name}_hi" if column.form is Form.QUOTE else column.name]
         if column.form is Form.REAL:
             bad = np.isinf(values) | ((values == 0.0) & np.signbit(values))
@@ -190,7 +190,7 @@ def test_numbers_of_a_long_day(long: Ran) -> None:
     assert untold_wrongly(long) == []
 
 
-@settings(USUAL, max_examples=25)
+@settings(USUAL, max_examples=15)
 @given(days(stretches_max=6), days(stretches_max=3, warm_minutes=210))
 def test_numbers_of_any_days(one: list[Minute], other: list[Minute]) -> None:
     """Two symbols, each with holes, gaps, prices that do not move, minutes without a trade."""
