@@ -1,4 +1,4 @@
-"""Verbs that read what a run has left: `sql`, `export`, `diff`, `verify`, `store rebuild`, `journal info|check`."""
+"""Verbs that read what a run has left: `sql`, `export`, `diff`, `verify`, `store rebuild`, `journal info|check|cat`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.core.effects import Effect
+    from engine.core.records import Record
     from engine.io.journal_reader import JournalInfo
     from engine.io.session_reader import SessionReader
 
@@ -35,7 +36,11 @@ ROWS_AT_ONCE = 4096
 @click.option("--timeout", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds, of an engine.")
 @terminal.json_option
 def sql(arguments: tuple[str, ...], rows: int, timeout: float, as_json: bool) -> None:
-    """Run a query over a session's tables features_snapshot, feature_revisions and digests; nothing can be changed.
+    """Run a query over a session's store; nothing can be changed.
+
+    features_snapshot holds the newest revision of every minute and bar, features_15m and features_1h the bars alone,
+    market_snapshot the market of each minute; feature_revisions, rollup_revisions and market_revisions hold every
+    revision, digests the chain. DESCRIBE features_snapshot lists columns.
 
     Without SESSION, or while an engine runs in it, the engine answers, within --rows and --timeout.
     """
@@ -203,6 +208,46 @@ def check(folder: Path, as_json: bool) -> None:
         terminal.emit(facts | {"kinds": kinds, "whole": True})
     else:
         terminal.table(["fact", "value"], [*facts.items(), *((f"records {name}", n) for name, n in kinds.items())])
+
+
+@journal.command()
+@click.argument("folder", metavar="JOURNAL", type=_folder)
+@click.option("--kind", "kinds", multiple=True, help="Repeatable; the names of `conveyor describe --journal`.  [frame]")
+@click.option("--symbol", help="Only records that name this symbol, as the venue spells it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a record: seq, recv_ns, source, kind, payload.")
+def cat(folder: Path, kinds: tuple[str, ...], symbol: str | None, as_json: bool) -> None:
+    """Print records in order, one a line: `<receive ns> <payload>`. Frames are as the venue sent them.
+
+    A frame names a symbol if it holds the name in quotes, an answer by REST if that was asked for the symbol.
+    What cannot be printed, such as a line feed, is a space; --json keeps every character.
+    """
+    import orjson
+
+    from engine.core.records import RecordKind, iterate
+    from engine.io.journal_reader import JournalReader
+
+    names = {kind.name.lower(): kind for kind in RecordKind}
+    if wrong := [name for name in kinds if name not in names]:
+        raise click.BadParameter(f"{', '.join(wrong)}; expected of {', '.join(names)}", param_hint="--kind")
+    wanted = {names[name] for name in kinds} or {RecordKind.FRAME}
+    for batch in JournalReader(folder).batches():
+        for record in iterate(batch):
+            if record.kind not in wanted or (symbol and not _names(record, symbol.encode())):
+                continue
+            payload = record.payload.decode("utf-8", "backslashreplace")
+            if as_json:
+                facts = {"seq": record.seq, "recv_ns": record.recv_ns, "source": record.source}
+                click.echo(orjson.dumps(facts | {"kind": RecordKind(record.kind).name.lower(), "payload": payload}))
+            else:
+                click.echo(f"{record.recv_ns} {terminal.printable(payload)}")
+
+
+def _names(record: Record, symbol: bytes) -> bool:
+    from engine.core.records import RecordKind
+
+    if record.kind in (RecordKind.REST, RecordKind.REST_ERROR):
+        return symbol in record.payload.partition(b"\n")[0].split()
+    return b'"' + symbol + b'"' in record.payload
 
 
 def journal_facts(header: dict[str, Any], found: JournalInfo) -> dict[str, Any]:

@@ -194,7 +194,7 @@ def _cell(value: Any) -> str:
 
 def printable(text: str) -> str:
     """Without control characters: it may hold what a venue sent."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 # Progress -------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.commands import data, terminal
+from engine.core.records import RecordKind
+from engine.io.journal_writer import JournalWriter
 from engine.io.session import SessionWriter
 from engine.io.session_reader import SessionReader, export
 from tests.io.hand_minutes import some_journal, some_minutes
@@ -165,6 +167,39 @@ def test_a_look_at_a_journal(root: Path):
     assert (shown.exit_code, checked.exit_code) == (0, 0), shown.stderr + checked.stderr
     assert "records\t41" in shown.stdout
     assert orjson.loads(checked.stdout)["kinds"] == {"tick": 41}
+
+
+def test_cat_gives_a_capture_back_and_answers_in_full(tmp_path: Path):
+    records = [
+        (RecordKind.FRAME, 7, b'{"e":"trade","s":"BTCUSDT","p":"64000.10"}'),
+        (RecordKind.TICK, 0, b""),
+        (RecordKind.FRAME, 7, b'{"e":"trade","s":"ETHUSDT","p":"2600.10"}'),
+        (RecordKind.FRAME, 8, b'{"e":"trade","s":"BTCUSDT_250328","p":"65000.10"}'),
+        (RecordKind.REST, 7, b'depth BTCUSDT\n{"bids":[]}'),
+        (RecordKind.REST, 7, b'depth ETHUSDT\n{"bids":[]}'),
+        (RecordKind.FRAME, 7, b'{"x":"\xff\x1b","s":"ETHUSDT"}'),
+    ]
+    with JournalWriter(tmp_path / "journal", header={"origin": "simulated"}) as writer:
+        for seq, (kind, source, payload) in enumerate(records):
+            writer.append(kind, source, 1_000 + seq, payload)
+    journal = tmp_path / "journal"
+
+    plain = run("journal", "cat", journal)
+    of_one = run("journal", "cat", journal, "--kind", "frame", "--kind", "rest", "--symbol", "BTCUSDT", "--json")
+    wrong = run("journal", "cat", journal, "--kind", "frames")
+
+    assert plain.stdout.splitlines() == [
+        '1000 {"e":"trade","s":"BTCUSDT","p":"64000.10"}',
+        '1002 {"e":"trade","s":"ETHUSDT","p":"2600.10"}',
+        '1003 {"e":"trade","s":"BTCUSDT_250328","p":"65000.10"}',
+        '1006 {"x":"\\xff ","s":"ETHUSDT"}',
+    ]
+    assert [orjson.loads(line) for line in of_one.stdout.splitlines()] == [
+        {"seq": 0, "recv_ns": 1000, "source": 7, "kind": "frame", "payload": records[0][2].decode()},
+        {"seq": 4, "recv_ns": 1004, "source": 7, "kind": "rest", "payload": 'depth BTCUSDT\n{"bids":[]}'},
+    ]
+    assert wrong.exit_code == 2
+    assert "frames; expected of config, instrument" in wrong.stderr
 
 
 def test_a_damaged_journal_is_named_with_segment_and_offset(root: Path, tmp_path: Path):
