@@ -46,6 +46,13 @@ def describe(
 Described = tuple[list[str], list[list[Any]], str]
 
 
+RULES = {  # of families that do not have a heading of their own name in docs/features.md
+    "bars": "minute.md", "quality": "minute.md", "membership": "universe.md",
+    "levels": "features.md, Levels and events",
+    "candles": "features.md, Levels and events", "windows": "features.md, Trend, Windows",
+    "flags": "features.md, Flags and guards", "strength": "features.md, Market context",
+    "market": "features.md, Market context", "rollups": "features.md, Roll-ups",
+}  # fmt: skip
 PARTS = ("column", "family", "unit", "window", "form", "stage", "inputs", "null", "source", "aliases")
 
 
@@ -61,16 +68,25 @@ def _features(family: str | None, name: str | None, as_json: bool) -> Described:
         families = ", ".join(dict.fromkeys(line["family"] for line in lines))
         if not chosen:
             raise click.UsageError(f"no family {family!r}; there are {families}")
-        lines, shown, note = chosen, ("column", "unit", "window", "inputs", "null", "source"), f"of {families}"
+        lines, shown, note = chosen, ("column", "unit", "window", "inputs", "null", "source"), ""
+        note = f"exact rules: {rule_of(family)}\nother families: {families}"
     elif name:
         lines = [line for line in lines if name == line["column"] or name in line["aliases"].split()]
         if not lines:
             raise click.UsageError(f"no column {name!r}; `conveyor describe --features` lists them")
         if not as_json:
-            rows = [[part, line[part]] for line in lines for part in PARTS if line[part]]
-            return ["", ""], rows, note
+            told = [part for part in PARTS[1:] if any(line[part] for line in lines)]
+            rows = [[part, *(line[part] for line in lines)] for part in told]
+            rules = " and ".join(dict.fromkeys(rule_of(line["family"]) for line in lines))
+            return ["column", *(line["column"] for line in lines)], rows, f"the exact rule: {rules}"
     shown = PARTS if as_json else shown
     return list(shown), [[line[part] for part in shown] for line in lines], note
+
+
+def rule_of(family: str) -> str:
+    """Where the exact rules of a family stand: a page of docs, and the heading in it."""
+    page, _, heading = RULES.get(family.partition("/")[0], f"features.md, {family.capitalize()}").partition(", ")
+    return f"docs/{page}, {heading}" if heading else f"docs/{page}"
 
 
 def _declared() -> Iterator[tuple[str, Column]]:

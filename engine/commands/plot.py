@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 ROWS_MAX = 100_000
 TIMEFRAMES = {"1m": 60, "15m": 900, "1h": 3600}
 SUFFIXES = (".png", ".svg", ".pdf", ".html")
-SHADES = {"partial": ("#f2b705", 0.28), "stale": ("#d1495b", 0.30), "no row": ("#888888", 0.25)}
+SHADES = {
+    "partial": ("yellow", "#f2b705", 0.28),
+    "stale": ("red", "#d1495b", 0.30),
+    "no row": ("grey", "#888888", 0.25),
+}
 LINES = ("#1f5aa6", "#c8553d", "#2a8c6a", "#7b4fa3", "#8a6d1d", "#3a3a3a")
 
 
@@ -55,7 +59,7 @@ def plot(session: Path | None, symbol: str, columns: str, last: str | None, tf: 
         terminal.emit({"file": str(out), "rows": rows.num_rows, "origin": origin, "status": dict(drawing.statuses)})
     else:
         counts = ", ".join(f"{count} {status}" for status, count in drawing.statuses.items())
-        click.echo(f"{out}: {rows.num_rows} minutes ({counts}), {origin} market")
+        click.echo(f"{out}: {rows.num_rows} {drawing.unit} ({counts}), {origin} market")
 
 
 def columns_named(names: list[str]) -> dict[str, Column]:
@@ -101,6 +105,11 @@ def _span(text: str) -> timedelta:
     raise click.BadParameter(f"{text!r} is no span; write 90m, 6h or 2d", param_hint="--last")
 
 
+def _short(value: float, _: int) -> str:
+    """A number at an axis: 25M, 61,800, 0.0025."""
+    return f"{value / 1e6:,.10g}M" if abs(value) >= 1e6 else f"{value:,.10g}"
+
+
 class Drawing:
     """One panel for each unit, one line for each column, time below."""
 
@@ -108,6 +117,7 @@ class Drawing:
         import numpy as np
 
         self.chosen, self.title, self.bar_s = chosen, title, bar_s
+        self.unit = "minutes" if bar_s == 60 else "bars"
         closes = rows["exchange_ts"].to_numpy() // 1000
         first = int(closes[0])
         places = (closes - first) // bar_s
@@ -141,6 +151,7 @@ class Drawing:
         """A matplotlib figure."""
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter
 
         panels: dict[str, list[str]] = {}
         for name, column in self.chosen.items():
@@ -158,24 +169,30 @@ class Drawing:
                         number, number + 0.8, color=colour, linewidth=1.2, label=name,
                     )  # fmt: skip
                 else:
-                    axis.plot(self.times, self.values[name], color=colour, linewidth=1.0, label=name)
+                    told = (self.values[name] == self.values[name]).any()
+                    label = name if told else f"{name} (null here)"
+                    axis.plot(self.times, self.values[name], color=colour, linewidth=1.0, label=label)
             if unit == "0|1":
                 axis.set_yticks([number + 0.4 for number in range(len(names))], names, fontsize=8)
                 axis.set_ylim(-0.1, len(names))
             else:
                 axis.set_ylabel("" if unit == "1" else unit, fontsize=8)
-                axis.legend(loc="upper left", fontsize=8, frameon=False, ncols=min(4, len(names)))
+                axis.yaxis.set_major_formatter(FuncFormatter(_short))
+                axis.legend(  # above the panel: a line never runs through it
+                    loc="lower left", bbox_to_anchor=(0.0, 0.97), fontsize=8, frameon=False, ncols=6,
+                    borderpad=0.0, borderaxespad=0.2, handlelength=1.4,
+                )  # fmt: skip
                 if unit == "sigma":
                     axis.axhline(0.0, color="#999999", linewidth=0.6)
-                if all(not (self.values[name] == self.values[name]).any() for name in names):
-                    axis.text(0.5, 0.5, "null in every minute", transform=axis.transAxes, ha="center", color="#777777")
             axis.spines[["top", "right"]].set_visible(False)
             axis.tick_params(labelsize=8)
-            axis.ticklabel_format(axis="y", useOffset=False) if unit != "0|1" else None
+            axis.margins(x=0.01)
         locator = AutoDateLocator(tz=UTC)
         axes[-1].xaxis.set_major_locator(locator)
         axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
-        axes[0].set_title(self.title, fontsize=10, loc="left")
+        axes[-1].xaxis.get_offset_text().set_fontsize(8)
+        figure.align_ylabels(axes)
+        figure.suptitle(self.title, fontsize=10, x=0.01, ha="left")
         figure.supxlabel(self._note(), fontsize=8, x=0.01, ha="left")
         return figure
 
@@ -187,15 +204,15 @@ class Drawing:
             if place < len(self.status) and self.status[place] == self.status[begin]:
                 continue
             if (shade := SHADES.get(self.status[begin])) is not None:
-                axis.axvspan(self.times[begin] - bar, self.times[place - 1], color=shade[0], alpha=shade[1], lw=0)
+                axis.axvspan(self.times[begin] - bar, self.times[place - 1], color=shade[1], alpha=shade[2], lw=0)
             begin = place
 
     def _note(self) -> str:
-        shaded = [f"{count} {name}" for name, count in self.statuses.items() if name != "ok"]
+        shaded = [f"{self.statuses[name]} {name} ({shade[0]})" for name, shade in SHADES.items() if self.statuses[name]]
         if not shaded:
-            return f"times in UTC; all {len(self.status)} minutes ok"
+            return f"times in UTC; all {len(self.status)} {self.unit} ok"
         why = ", ".join(f"{name} {count}" for name, count in self.reasons.most_common(4))
-        return f"times in UTC; shaded: {', '.join(shaded)} of {len(self.status)}" + (f" ({why})" if why else "")
+        return f"times in UTC; {', '.join(shaded)} of {len(self.status)} {self.unit}" + (f"; {why}" if why else "")
 
     def _page(self, picture: str) -> str:
         from html import escape

@@ -56,7 +56,7 @@ def test_columns_of_one_unit_share_a_panel():
 
 def test_a_column_that_is_null_throughout_says_so():
     (axis,) = drawing(rows([0, 1], ["ok", "ok"], vpin=[None, None]), "vpin").figure().axes
-    assert [text.get_text() for text in axis.texts] == ["null in every minute"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["vpin (null here)"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".html"])
