@@ -13,6 +13,7 @@ from engine.core.feature_columns import BASELINES
 
 SPANS = (("1d", 1), ("7d", 7))  # name, days up to the newest minute
 MEAN_MOST, DEVIATION_LEAST, DEVIATION_MOST = 0.2, 0.8, 1.2
+VALUES_LEAST = 1_000  # 70 % of a day's minutes: the promise is about days
 MS_PER_DAY = 86_400_000
 COLUMNS = tuple(f"z_{name}{suffix}" for name, _, _, suffix in BASELINES)
 HEADING = ("venue", "symbol", "column", "span", "values", "mean", "deviation", "kept")
@@ -35,10 +36,23 @@ def drift(session: Path | None, symbols: bool, as_json: bool) -> None:
     if as_json:
         terminal.emit({"origin": origin, "lines": lines})
         return
-    real = ("mean", "deviation")
-    shown = [[f"{line[name]:.3f}" if name in real else line[name] for name in HEADING[:-1]] for line in lines]
-    marks = ["" if line["kept"] else "drifts" for line in lines]
-    terminal.table(HEADING, [[*row, mark] for row, mark in zip(shown, marks, strict=True)], title=f"drift ({origin})")
+    terminal.table((*HEADING[:-1], ""), shown(lines), title=f"drift ({origin})")
+    terminal.note(
+        f"promised over days: |mean| <= {MEAN_MOST}, deviation {DEVIATION_LEAST} to {DEVIATION_MOST}; "
+        f"few: less than {VALUES_LEAST:,} values" if lines else "no z yet: they begin after 200 minutes that are ok"
+    )  # fmt: skip
+
+
+def shown(lines: list[dict[str, Any]]) -> list[list[Any]]:
+    """For people: a mark where the promise is not kept, and no week that holds the same minutes as the day."""
+    rows: list[list[Any]] = []
+    for line in lines:
+        row = [f"{line[name]:.3f}" if name in ("mean", "deviation") else line[name] for name in HEADING[:-1]]
+        same = rows and rows[-1][:3] == row[:3] and rows[-1][4] == row[4]
+        if not same:
+            mark = "" if line["kept"] else "drifts" if line["values"] >= VALUES_LEAST else "few"
+            rows.append([*row, mark])
+    return rows
 
 
 def query_of(days: int, symbols: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from engine.commands.drift import COLUMNS, MS_PER_DAY, lines_of, query_of
+from engine.commands.drift import COLUMNS, HEADING, MS_PER_DAY, lines_of, query_of, shown
 
 NEWEST_MS = 1_700_000_040_000
 
@@ -56,3 +56,16 @@ def test_ok_minutes_of_the_span_alone_count(days, symbols, expected):
         symbol: (values, pytest.approx(mean), pytest.approx(deviation), kept)
         for symbol, (values, mean, deviation, kept) in expected.items()
     }
+
+
+def test_a_week_that_holds_no_more_than_the_day_is_not_shown_and_few_values_are_no_drift():
+    told = [
+        ("V", "BTC", "z_vol_m_1", "1d", 999, 0.5, 1.0, False),
+        ("V", "BTC", "z_vol_m_1", "7d", 999, 0.5, 1.0, False),
+        ("V", "BTC", "z_ret_m_1", "1d", 1000, 0.5, 1.0, False),
+        ("V", "BTC", "z_ret_m_1", "7d", 1001, 0.1, 1.0, True),
+    ]
+    rows = shown([dict(zip(HEADING, line, strict=True)) for line in told])
+    assert [(row[2], row[3], row[-1]) for row in rows] == [
+        ("z_vol_m_1", "1d", "few"), ("z_ret_m_1", "1d", "drifts"), ("z_ret_m_1", "7d", ""),
+    ]  # fmt: skip
