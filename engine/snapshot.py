@@ -39,6 +39,7 @@ EMPTY = {
     "trade_ticks",
     "quote_ticks",
     "context_ticks",
+    "leader_model",
     "observation",
     "equations",
     "draft",

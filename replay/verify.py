@@ -221,7 +221,7 @@ class _Proof:
                         )
         found = [_squeezed(sql) for sql in view.column("sql").to_pylist()]
         if found != [_squeezed(sql) for sql in _views_as_kept()]:
-            return Difference("store", note="a view is not the one this program makes")
+            return Difference("store", note="a view (features_snapshot or another) is not the one this program makes")
         return None
 
 

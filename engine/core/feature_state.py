@@ -167,6 +167,7 @@ class Features(NamedTuple):
     ridges: np.ndarray  # RIDGE (symbols, models)
     leaders: np.ndarray  # LEADER (symbols,)
     seasons: np.ndarray  # SEASON (symbols,)
+    leader_model: np.ndarray  # RIDGE (1,): room of a fit; holds nothing between two closes, as the two below
     observation: np.ndarray  # (WEIGHTS,) float64: room for one observation; holds nothing between two closes
     equations: np.ndarray  # (WEIGHTS * (WEIGHTS + 1),) float64: room of a fit
     flow: np.ndarray  # FLOW_STATE (symbols, 2)
@@ -208,6 +209,7 @@ def make_features(limits: Any) -> Features:
         ridges=np.zeros((symbols, BASIS_CARRY + 1), RIDGE),
         leaders=leaders,
         seasons=np.zeros(symbols, SEASON),
+        leader_model=np.zeros(1, RIDGE),
         observation=np.zeros(WEIGHTS),
         equations=np.zeros(WEIGHTS * (WEIGHTS + 1)),
         flow=flow,

@@ -10,7 +10,7 @@ import numpy as np
 from engine.core.detmath import exp, log
 from engine.core.feature_state import LOG_RETURN, RECENT, VOLUME
 from engine.core.kernel import inlined, kernel
-from engine.core.ridge import RIDGE, decay_model, fit, learn
+from engine.core.ridge import decay_model, fit, learn
 from engine.core.state import EngineState
 
 WINDOW = 240
@@ -136,9 +136,8 @@ def find_leaders(state: EngineState, members: np.ndarray, minute: int) -> None:
     rhos = np.empty((len(members), len(candidates), LAGS))
     chances = np.empty_like(rhos)
     test_lags(members, candidates, place, own.ring, rhos, chances)
-    model = np.zeros(1, RIDGE)
     fit_leaders(
-        members, candidates, place, largest_chance(chances), own.ring, rhos, chances, own.leaders, model[0],
+        members, candidates, place, largest_chance(chances), own.ring, rhos, chances, own.leaders, own.leader_model[0],
         own.observation, own.equations,
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ from engine.core.feature_state import (
 )
 from engine.core.kernel import inlined, kernel
 from engine.core.ridge import WEIGHTS, decay_model, fit, learn, predict
-from engine.core.schema import NULL, ROW, Status
+from engine.core.schema import NULL, Status
 from engine.core.state import EngineState
 from engine.features.kalman import step
 from engine.features.lead_lag import find_leaders, predict_from_leader
@@ -171,7 +171,7 @@ def settle(state: EngineState, members: np.ndarray, minute: int) -> None:
     """
     own, history = state.features, state.history
     held = members[history.has(minute, members)]
-    final = history.words[minute % history.minutes].view(ROW).reshape(-1)
+    final = history.rows[minute % history.minutes]
     learn_final(
         held, minute, final, state.tape.symbols, FLOAT_POWERS_OF_TEN, own.ring, own.ridges, own.seasons,
         own.observation,

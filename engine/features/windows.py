@@ -23,7 +23,7 @@ from engine.core.feature_state import (
     VOLUME,
 )
 from engine.core.kernel import kernel
-from engine.core.schema import ROW, Status
+from engine.core.schema import Status
 from engine.core.sorted_window import fold, median, rank
 from engine.core.state import EngineState
 from engine.core.wide import to_float
@@ -109,10 +109,9 @@ def settle(state: EngineState, members: np.ndarray, minute: int) -> None:
     """Learn the final rows of `minute`."""
     history, own = state.history, state.features
     position = minute % history.minutes
-    rows = history.words[position].view(ROW).reshape(-1)
     learn(
-        members, minute, history.held[position], rows, state.tape.symbols, FLOAT_POWERS_OF_TEN, own.long_values,
-        own.long_sorted, own.long_counts,
+        members, minute, history.held[position], history.rows[position], state.tape.symbols, FLOAT_POWERS_OF_TEN,
+        own.long_values, own.long_sorted, own.long_counts,
     )  # fmt: skip
 
 

@@ -27,8 +27,8 @@ from engine.io.venues import ENDS
 
 Verdict = Literal["ok", "warn", "fail"]
 LIBRARIES = (
-    "aiohttp", "click", "duckdb", "numba", "numpy", "orjson", "prometheus-client", "pyarrow", "pydantic", "rich",
-    "uvloop", "websockets", "zstandard",
+    "aiohttp", "click", "duckdb", "matplotlib", "numba", "numpy", "orjson", "prometheus-client", "pyarrow", "pydantic",
+    "rich", "uvloop", "websockets", "zstandard",
 )  # fmt: skip
 PYTHONS = (3, 11), (3, 14)  # from, below
 CORES_MIN, MEMORY_MIN_GIB, FILES_MIN = 2, 2.0, 256

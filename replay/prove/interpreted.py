@@ -14,6 +14,9 @@ import numpy as np
 
 from config.schema import Core
 from engine.conveyor import Conveyor
+from engine.core.feature_state import Features
+from engine.core.market_state import Markets
+from engine.core.rollup_state import Rollups
 from engine.core.state import Bars, Choice, Tape
 
 
@@ -31,10 +34,23 @@ def accept_records(conveyor: Conveyor) -> None:
             conveyor.state.tape = Tape(*map(by_attribute, conveyor.state.tape))
             conveyor.state.bars = Bars(*map(by_attribute, conveyor.state.bars))
             conveyor.state.universe = Choice(*map(by_attribute, conveyor.state.universe))
+            conveyor.state.features = Features(*map(by_attribute, conveyor.state.features))
+            conveyor.state.market = Markets(*map(by_attribute, conveyor.state.market))
+            conveyor.state.rollups = _bars_by_attribute(conveyor.state.rollups)
+            for ring in conveyor.state.rings.values():
+                ring.rows = by_attribute(ring.rows)
             conveyor.universe = None  # which knows the arrays of before
             configure(core)
 
     conveyor.configure = configured  # type: ignore[method-assign]
+
+
+def _bars_by_attribute(rollups: Rollups) -> Rollups:
+    frames = [
+        frame._replace(baselines=by_attribute(frame.baselines), averages=by_attribute(frame.averages))
+        for frame in rollups.frames
+    ]
+    return rollups._replace(draft=by_attribute(rollups.draft), frames=tuple(frames))
 
 
 def by_attribute(array: Any) -> Any:

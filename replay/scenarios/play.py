@@ -15,7 +15,7 @@ import orjson
 
 from config.schema import Config
 from engine.app import App
-from engine.core.effects import Effect, Event, MinuteRows
+from engine.core.effects import Effect, Event, Link
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from replay.chaos.disk import Killed
 from replay.exchange import Exchange, VirtualClock, VirtualLoop, memory_front, simulated
@@ -57,7 +57,7 @@ class Collector:
     """A sink. rows, events: as they came, in one life of the engine; early: effects before their cause was durable."""
 
     def __init__(self) -> None:
-        self.rows: list[MinuteRows] = []
+        self.rows: list[Link] = []
         self.events: list[Event] = []
         self.app: App | None = None
         self.early = 0
@@ -67,7 +67,7 @@ class Collector:
             writer = self.app.writer if self.app else None
             if writer is not None and effect.cause_seq > writer.durable_seq:
                 self.early += 1
-            if isinstance(effect, MinuteRows):
+            if isinstance(effect, Link):
                 self.rows.append(effect)
             elif isinstance(effect, Event):
                 self.events.append(effect)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from engine.conveyor import Conveyor
-from engine.core.effects import MinuteRows
+from engine.core.effects import Link, MinuteRows
 from engine.core.minutes import NS_PER_S, minute_of
 from engine.core.records import iterate
 from engine.core.schema import Status
@@ -35,7 +35,7 @@ class Judgement:
 
     def __init__(self, stage: Stage) -> None:
         self.stage, self.scenario = stage, stage.scenario
-        self.rows: dict[int, MinuteRows] = {}
+        self.rows: dict[int, Link] = {}
         self.findings: list[Finding] = []
         self.heard = Heard()
 
@@ -110,7 +110,7 @@ class Judgement:
         for batch in JournalReader(self.stage.journal).batches(from_seq=0):
             self.heard.listen(iterate(batch))
             for effect in conveyor.handle(batch):
-                if isinstance(effect, MinuteRows):
+                if isinstance(effect, Link):
                     link = effect.link
                     live = self.rows.get(link)
                     if live is None or live.chain != effect.chain:
@@ -130,8 +130,9 @@ class Judgement:
         first = minute_of(stage.first_ns)
         delisted = {symbol for hit in hits if hit.kind == "delist" for symbol in hit.symbols}
         recv_ns_of = None if kinds & set(CLOCK_KINDS) else self.heard.recv_ns.__getitem__
+        minutes = [one for _, one in sorted(self.rows.items()) if isinstance(one, MinuteRows)]
         verdict = judge_rows(
-            oracle, [self.rows[link] for link in sorted(self.rows)], range(first, first + last), recv_ns_of,
+            oracle, minutes, range(first, first + last), recv_ns_of,
             may_be_absent=lambda symbol, minute: symbol in delisted,
         )  # fmt: skip
         kinds_of_bytes = {hit.kind for hit in hits if hit.kind in UNREADABLE_KINDS}

@@ -129,8 +129,15 @@ def test_flipping_any_bit_of_any_cell_changes_its_stages_digest() -> None:
     link = next(link for link in whole().links if len(link.symbols) == 2)
     rows = link.rows.copy()
 
+    assert link.market is not None
+    market = np.atleast_1d(link.market.row).copy()
+    market_words = market.view(np.int64).reshape(-1)
+
     def digest(stage: str) -> str:
-        return stage_digest(stage, link.venue, link.minute, link.revision, link.symbols, row_words(stage, rows))
+        told = row_words(stage, rows).ravel()
+        if stage == "context":  # the market row stands behind those of the symbols
+            told = np.concatenate([told, market_words])
+        return stage_digest(stage, link.venue, link.minute, link.revision, link.symbols, told)
 
     for stage in ROW_FIELDS:
         assert digest(stage) == link.digests[stage]
@@ -143,6 +150,10 @@ def test_flipping_any_bit_of_any_cell_changes_its_stages_digest() -> None:
             assert digest(stage) != link.digests[stage], names[cell % len(names)]
             words(rows).reshape(-1)[cell] ^= np.int64(1) << np.int64(bit)
         assert all(digest(other) == link.digests[other] for other in ROW_FIELDS)
+    for place in range(len(market_words)):
+        market_words[place] ^= 1
+        assert digest("context") != link.digests["context"], place
+        market_words[place] ^= 1
     assert len(COLUMNS) <= len(names)
 
 

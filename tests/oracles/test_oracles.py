@@ -380,7 +380,7 @@ def test_a_book_gives_the_quote_where_no_other_channel_does() -> None:
     assert (row["mid_open"], row["mid_close"], row["mid_path_points"]) == (D("90.5"), None, 50)
     assert (row["quote_count"], row["book_count"]) == (3, 3)
     assert close_to(row["obi_top1_mean"], (20 / 6 + 30 / 16) / 50)  # 1/(1+5) for 20 s, 1/(1+15) for 30 s
-    assert close_to(row["obi_top5_mean"], (20 * 5 / 25 + 30 * 5 / 20 + 10 * 0) / 60)
+    assert close_to(row["obi_top5_mean"], (20 * 5 / 25 + 30 * 5 / 20) / 50)  # 10 s without bids do not count
     assert close_to(row["obi_top20_mean"], (20 * 20 / 40 + 30 * 5 / 20 + 10 * 0) / 60)
     assert close_to(row["depth_top20_mean"], (20 * 40 + 30 * 20 + 10 * 15) / 60)
 
@@ -440,7 +440,7 @@ def test_context_and_liquidations() -> None:
 
 
 def test_every_column_is_here_or_left_out_by_name() -> None:
-    left_out = {"lateness_ms", "close_wait_ms", "close_reason", "late_merged", "late_dropped"}
+    left_out = {"lateness_ms", "close_wait_ms", "close_reason", "late_merged", "late_dropped", "quote_ns", "book_ns"}
     journal = three_trades()
     rows = minutes(journal.records, {("binance_usdm", M): journal.records[-1].seq})
     names = {column.name for column in COLUMNS if column.stage == "bars"}
