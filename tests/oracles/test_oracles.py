@@ -381,8 +381,8 @@ def test_a_book_gives_the_quote_where_no_other_channel_does() -> None:
     assert (row["quote_count"], row["book_count"]) == (3, 3)
     assert close_to(row["obi_top1_mean"], (20 / 6 + 30 / 16) / 50)  # 1/(1+5) for 20 s, 1/(1+15) for 30 s
     assert close_to(row["obi_top5_mean"], (20 * 5 / 25 + 30 * 5 / 20) / 50)  # 10 s without bids do not count
-    assert close_to(row["obi_top20_mean"], (20 * 20 / 40 + 30 * 5 / 20 + 10 * 0) / 60)
-    assert close_to(row["depth_top20_mean"], (20 * 40 + 30 * 20 + 10 * 15) / 60)
+    assert close_to(row["obi_top20_mean"], (20 * 20 / 40 + 30 * 5 / 20) / 50)
+    assert close_to(row["depth_top20_mean"], (20 * 40 + 30 * 20) / 50)
 
 
 def test_a_book_out_of_step_is_not_in_force() -> None:
