@@ -186,7 +186,11 @@ def test_the_store_holds_every_row_of_a_minute_that_a_durable_record_closed():
 
 def test_a_store_that_misses_a_link_is_caught(monkeypatch):
     skip = durable.Appender.append
-    monkeypatch.setattr(durable.Appender, "append", lambda appender, rows, lines: skip(appender, rows, lines[:0]))
+
+    def without_lines(appender, batches):
+        skip(appender, batches | {"digests": batches["digests"][:0]})
+
+    monkeypatch.setattr(durable.Appender, "append", without_lines)
     with pytest.raises(harness.ResultDiffersError, match="2 links closed, 0 in the file"):
         list(durable.store(3, minutes=2))
 
