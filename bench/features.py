@@ -21,6 +21,7 @@ from engine.core.feature_state import CLOSE, HIGH, LOG_RETURN, LOW, MID, RECENT
 from engine.core.rings import words_of
 from engine.features import stage as features
 from engine.rollups import stage as rollups
+from engine.warm import load
 
 WHOLE, ON_CPU = "features: one minute, all columns", "features: one minute, all columns, CPU"
 USUAL, HOUR = "features: upkeep, usual minute", "features: upkeep, full hour"
@@ -62,6 +63,7 @@ def _compare(made: Made, theirs: dict[str, np.ndarray]) -> None:
 def one_minute(symbols: int, minutes: int = 60) -> Iterator[Row]:
     """Close path, upkeep and bars of `minutes` minutes, from a full hour on."""
     agreed = Agreed(f"features of {symbols} symbols")
+    load()  # every kernel, as the start of an engine does
     made = warmed(symbols)
     closing: list[int] = []
     on_cpu: list[int] = []  # without what others took of the machine meanwhile
