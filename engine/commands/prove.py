@@ -21,7 +21,7 @@ HEADINGS = (
     "environment", "what it changes", "journals", "records", "minutes", "seconds", "digest", "result",
     "unlike the first in",
 )  # fmt: skip
-_folder = click.Path(exists=True, file_okay=False, path_type=Path)
+_folder = click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True)
 
 
 @click.command(cls=terminal.Verb)

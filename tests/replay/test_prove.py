@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from config.schema import Core
 from engine.cli import cli
+from engine.commands import prove as prove_verb
 from engine.core.errors import ConfigError
 from engine.core.records import Record, RecordBatch, RecordKind, batch_of, encode, iterate
 from engine.io.digest_line import DigestLine
@@ -68,6 +69,13 @@ def test_another_processor_seed_zone_and_batch_give_the_digest_of_this_machine(j
     }  # fmt: skip
     assert found["interpreted"].unlike == ("kernels for",)
     assert found["host"].unlike == ()
+
+
+def test_a_journal_may_be_named_from_where_one_stands(tmp_path, monkeypatch):
+    """The processes of a proof stand elsewhere."""
+    (tmp_path / "j").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert prove_verb._folder.convert("j", None, None) == (tmp_path / "j").resolve()
 
 
 # Planted faults -------------------------------------------------------------------------------------------------------
