@@ -18,7 +18,8 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from config.errors import ConfigError
-from config.schema import CROSS_CHECK, Config
+from config.schema import Config
+from config.section import CROSS_CHECK
 
 PREFIX = "CONVEYOR_"
 SEPARATOR = "__"

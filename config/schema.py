@@ -7,22 +7,15 @@ runs with the settings of the recording; nothing in the other sections may chang
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.errors import ConfigError
-
-CROSS_CHECK = "cross_check"  # error type of a rule between two settings; its ctx holds the keys concerned
-
-
-class Section(BaseModel):
-    """A group of settings: unknown keys are errors, types are not guessed, values never change after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from config.section import Names, Section, require
+from config.signals import Signals
 
 
 def _power_of_two(value: int) -> int:
@@ -32,13 +25,6 @@ def _power_of_two(value: int) -> int:
 
 
 PowerOfTwo = Annotated[int, AfterValidator(_power_of_two)]
-Names = Annotated[tuple[str, ...], Strict(False)]  # TOML and JSON have lists, no tuples
-
-
-def _require(holds: bool, keys: Iterable[str], rule: str) -> None:
-    """Reject settings that are fine one by one but not together. keys: dotted, all that the rule reads."""
-    if not holds:
-        raise PydanticCustomError(CROSS_CHECK, "{rule}", {"rule": rule, "keys": tuple(keys)})
 
 
 class Run(Section):
@@ -81,6 +67,7 @@ class Limits(Section):
     dedupe_ids: PowerOfTwo = Field(
         8192, ge=256, le=1_048_576, description="Newest trade ids remembered per symbol to recognise duplicates."
     )
+    detectors_max: int = Field(64, ge=1, le=512, description="Detectors of the table.")
     history_minutes: PowerOfTwo = Field(256, ge=16, le=4096, description="Closed minutes kept in the rings.")
     candidates_max: int = Field(
         2048, ge=1, le=16_384, description="Symbols over all venues, carried or not, that the universe chooses from."
@@ -110,12 +97,12 @@ class Closing(Section):
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        _require(
+        require(
             self.grace_ms >= self.watermark_ms,
             ["core.closing.grace_ms", "core.closing.watermark_ms"],
             "grace_ms >= watermark_ms",
         )
-        _require(
+        require(
             self.lateness_min_ms <= self.lateness_start_ms <= self.lateness_max_ms,
             ["core.closing.lateness_start_ms", "core.closing.lateness_min_ms", "core.closing.lateness_max_ms"],
             "lateness_min_ms <= lateness_start_ms <= lateness_max_ms",
@@ -153,7 +140,7 @@ class Quality(Section):
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        _require(
+        require(
             self.book_slow_ms < self.book_stale_ms,
             ["core.quality.book_slow_ms", "core.quality.book_stale_ms"],
             "book_slow_ms < book_stale_ms",
@@ -200,13 +187,13 @@ class Universe(Section):
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        _require(
+        require(
             self.base_symbols == 0 or self.base_symbols > self.entry_margin_ranks,
             ["core.universe.base_symbols", "core.universe.entry_margin_ranks"],
             "base_symbols = 0 or base_symbols > entry_margin_ranks",
         )
         for pin in self.pins:
-            _require(all(pin.partition(":")), ["core.universe.pins"], f"VENUE:SYMBOL, found {pin!r}")
+            require(all(pin.partition(":")), ["core.universe.pins"], f"VENUE:SYMBOL, found {pin!r}")
         return self
 
 
@@ -246,11 +233,12 @@ class Core(Section):
     universe: Universe = Field(Universe(), description="Which symbols are carried, venue by venue.")
     load: Load = Field(Load(), description="From where on work is shed, judged by the journaled load samples.")
     features: Features = Field(Features(), description="How the columns of a minute are computed.")
+    signals: Signals = Field(Signals(), description="The detector pack: what is looked for, and what becomes of it.")
 
     @model_validator(mode="after")
     def _remember(self) -> Self:
         universe, minutes = self.universe, self.limits.history_minutes
-        _require(
+        require(
             universe.base_symbols == 0
             or max(universe.volume_lookback_minutes, universe.interest_lookback_minutes) <= minutes,
             [
@@ -343,7 +331,7 @@ class Retention(Section):
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        _require(
+        require(
             self.red_free_gib <= self.amber_free_gib,
             ["retention.red_free_gib", "retention.amber_free_gib"],
             "red_free_gib <= amber_free_gib",

@@ -24,7 +24,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
 from engine.core.records import Record, RecordKind
 from engine.core.registry import Registry
 from engine.core.rings import words_of
-from engine.core.rollup_columns import ROLLUP
+from engine.core.rollup_columns import ROLLUP_REALS
 from engine.core.rollup_state import Frame
 from engine.core.schema import NULL, CloseReason, Reason, Status
 from engine.core.state import EngineState
@@ -57,9 +57,6 @@ STAGES = (
     "features",
     "context",
 )  # read downwards: digests, bench rows and replay's comparison points come from it
-
-
-BAR_REALS = np.array([i for i, name in enumerate(ROLLUP.names or ()) if ROLLUP[name].kind == "f"])
 
 
 class Minutes:
@@ -296,9 +293,7 @@ class Minutes:
         self.revisions[key] = revision
         self.revisions.pop((venue, minute - self.core.limits.history_minutes), None)
         name = self.registry.venues[venue]
-        indices = members.tolist()
-        symbols = tuple(map(self.registry.names.__getitem__, indices))
-        scales = tuple(map(self.registry.scales.__getitem__, indices))
+        symbols, scales = self._symbols(members)
         digests = {}
         for stage in STAGES:
             words = tape.close(self.state.tape, venue) if stage == "tape" else row_words(stage, rows, self.state.room)
@@ -321,15 +316,14 @@ class Minutes:
         if not len(members):
             return
         rows = self.state.rollups.draft.take(members)
-        make_canonical(rows, BAR_REALS)
+        make_canonical(rows, ROLLUP_REALS)
         frame.ring.put(minute // frame.minutes, members, rows)
         key = (venue, frame.name, minute)
         revision = self.bar_revisions.get(key, -1) + 1
         self.bar_revisions[key] = revision
         self.bar_revisions.pop((venue, frame.name, minute - frame.minutes * frame.ring.minutes), None)
         name, stage = self.registry.venues[venue], f"rollups_{frame.name}"
-        symbols = tuple(self.registry.names[s] for s in members.tolist())
-        scales = tuple(self.registry.scales[s] for s in members.tolist())
+        symbols, scales = self._symbols(members)
         digests = {stage: stage_digest(stage, name, minute, revision, symbols, words_of(rows))}
         self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
         seq = int(self.state.tape.clock[CLOCK_SEQ])
@@ -337,6 +331,12 @@ class Minutes:
             RollupRows(self.link, seq, name, frame.name, minute, symbols, scales, rows, digests, self.chain, revision)
         )
         self.link += 1
+
+    def _symbols(self, members: np.ndarray) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+        """Names and scales."""
+        indices = members.tolist()
+        names, scales = self.registry.names, self.registry.scales
+        return tuple(map(names.__getitem__, indices)), tuple(map(scales.__getitem__, indices))
 
     def _named_in(self, market: np.ndarray) -> dict[int, str]:
         """Names of the symbols that stand in a market row."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 from engine.context.ranking import collect, sort_places
-from engine.core.error_scale import scale_of, take_error
+from engine.core.error_scale import RETURN_LEAST, scale_of, take_error
 from engine.core.kernel import inlined, kernel
 from engine.core.market import ELIGIBLE_MIN
 from engine.core.market_state import FUNDING_RATE, SEEN_LOG_RETURN, SPREAD_BP, VOLUME_SUM_60
-from engine.core.ridge import decay_model, fit, learn, predict
+from engine.core.ridge import DAY_HALVES, STEPS_MIN, WEEK_HALVES, decay_model, fit, learn, predict
 from engine.core.schema import Status
 
 OK, STALE = int(Status.OK), int(Status.STALE)
 WIDTH = 5  # of both models: an intercept and four
-STEPS_MIN = 200
-RETURN_LEAST, BREADTH_LEAST = 1e-6, 0.01  # below it a miss is no news
+BREADTH_LEAST = 0.01  # below it a miss is no news
 BROAD_MIN = 10  # symbols from which on breadth is something to predict
-DAY_HALVES, WEEK_HALVES = 0.9995187636226662, 0.999931237762985  # 2^(-1/1440), 2^(-1/10080)
 
 
 @inlined

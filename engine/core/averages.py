@@ -39,6 +39,33 @@ def exponential(average, value, count, n):
 
 
 @inlined
+def true_range(high, low, close_before):
+    """Wilder's range of a bar, with the gap from the close before."""
+    return max(high - low, abs(high - close_before), abs(low - close_before))
+
+
+@inlined
+def movement(high, low, high_before, low_before):
+    """(+DM, -DM): how far a bar reaches beyond the one before, on the side where it reaches further."""
+    rise, fall = high - high_before, low_before - low
+    return rise if rise > fall and rise > 0.0 else 0.0, fall if fall > rise and fall > 0.0 else 0.0
+
+
+@inlined
+def direction(up, down):
+    """DX of smoothed movements, 0 .. 100; 0 without any."""
+    both = up + down
+    return 100.0 * abs(up - down) / both if both > 0.0 else 0.0
+
+
+@inlined
+def relative_strength(gain, loss):
+    """Smoothed gains as a part of all changes, 0 .. 100; 50 without any."""
+    both = gain + loss
+    return 100.0 * gain / both if both > 0.0 else 50.0
+
+
+@inlined
 def is_enough(present, length):
     """Whether at most 30 % of a window are missing."""
     return 10 * present >= 7 * length

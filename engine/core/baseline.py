@@ -8,22 +8,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.core.detmath import pow
+from engine.core.detmath import log, pow
 from engine.core.kernel import inlined, kernel
-from engine.core.layouts import _layout
+from engine.core.layouts import layout
 
 SEED_VALUES = 200  # that the first location and scale are made of
 MAD_TO_SCALE = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
 MEAN_HALF_LIFE = 1.0 / 3.0  # of that of the scale: a trend of days stays small beside the scale
+RETURN_MIN = 1e-6  # added to |return| before its logarithm: a return of 0 has one too
 CLIP = 8.0  # scales beyond which a distance counts as if it were so long
 
-BASELINE = _layout("baseline", """
+BASELINE = layout("baseline", """
     minute            newest minute (or bar) it was asked about; -1: none
     values            values folded so far
     ~mean             location
     ~scale            scale, as a standard deviation
     ~waiting          value of the newest minute, if that is ok: folded at the next close; NaN: none
 """)  # fmt: skip
+
+
+@inlined
+def positive_log(value):
+    """ln of what is above 0, else NaN."""
+    return log(value) if value > 0.0 else np.nan
+
+
+@inlined
+def signed_root(value):
+    """Root of |x| with the sign of x: what has long tails on both sides gets shorter ones."""
+    return np.copysign(np.sqrt(abs(value)), value)
 
 
 @kernel

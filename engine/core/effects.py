@@ -20,6 +20,43 @@ class MarketRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal: what would be published in every mode.
+
+    key: venue:symbol:class:1m, the debounce key. detector: its id. stage: how far it may go at most, one of
+    engine.core.detector.STAGES. exchange_ts: close of its minute in ms. payload: canonical JSON, as
+    docs/schema/signal.json says.
+    """
+
+    id: str
+    venue: str
+    symbol: str
+    key: str
+    detector: str
+    signal_class: str
+    stage: str
+    exchange_ts: int
+    severity: int
+    direction: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What detectors found in one reading of a venue's minute, and what became of it.
+
+    rows: engine.core.signal_columns.CANDIDATE (n,), a copy, by symbol and place in the table. symbols, detectors: name
+    of each row's. signals: of the rows whose reason is PUBLISHED, in the same order. config_hash: of the pack.
+    """
+
+    rows: np.ndarray
+    symbols: tuple[str, ...]
+    detectors: tuple[str, ...]
+    signals: tuple[Signal, ...]
+    config_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class MinuteRows:
     """One closed minute of one venue, or one later revision of it.
 
@@ -29,6 +66,7 @@ class MinuteRows:
     symbols: names, in the order of `rows`; rows: engine.core.schema.ROW, a copy. revision 0 is the first close.
     digests: SHA-256 hex per stage; chain: SHA-256 hex over the previous chain value and this link.
     market: as these rows leave it; None behind grace, when a status is lowered and the market row stays as it is.
+    found: what detectors found in these rows; None if they did not look.
     """
 
     link: int
@@ -42,6 +80,7 @@ class MinuteRows:
     chain: str
     revision: int = 0
     market: MarketRow | None = None
+    found: Found | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from engine.core.kernel import inlined
-from engine.core.layouts import _layout
+from engine.core.layouts import layout
 
 FORGET = 0.00048123637733374044  # 1 - 2^(-1/1440): a day of minutes halves what was learned
 FIRST_ERRORS = 30
 CLIP = 8.0
+RETURN_LEAST = 1e-6  # least scale of what predicts a return, or ln of a price: below it a miss is no news
 
-ERROR_SCALE = _layout("scale of errors", """
+ERROR_SCALE = layout("scale of errors", """
     errors            errors that were taken
     ~scale            as a standard deviation
 """)  # fmt: skip

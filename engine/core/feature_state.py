@@ -14,7 +14,7 @@ import numpy as np
 from engine.core.baseline import BASELINE, SEED_VALUES
 from engine.core.error_scale import ERROR_SCALE
 from engine.core.feature_columns import BASELINES
-from engine.core.layouts import _layout
+from engine.core.layouts import layout
 from engine.core.ridge import RIDGE, WEIGHTS
 
 RECENT = 256  # minutes of inputs that are remembered; a power of two
@@ -41,7 +41,7 @@ INPUTS = (
 
 SWINGS = 160  # swing highs and lows of 240 minutes: two of a kind are at least 3 minutes apart
 
-TREND_STATE = _layout("trend", """
+TREND_STATE = layout("trend", """
     minute            newest usable minute with a close; -1: none
     ranges            true ranges since the recursion began
     ~high             of that minute
@@ -53,7 +53,7 @@ TREND_STATE = _layout("trend", """
     ~direction[2]     of the directional index
 """)  # fmt: skip
 
-OSCILLATOR_STATE = _layout("oscillators", """
+OSCILLATOR_STATE = layout("oscillators", """
     minute            newest usable minute with a close; -1: none
     closes            closes since the recursion began
     ~close            of that minute
@@ -64,7 +64,7 @@ OSCILLATOR_STATE = _layout("oscillators", """
     ~signal           over 9, of their differences
 """)  # fmt: skip
 
-LEVEL_STATE = _layout("levels", f"""
+LEVEL_STATE = layout("levels", f"""
     minute            newest usable minute with a close; -1: none
     ~width            atr_14 of that minute; NaN: none
     ~nearest          level of that minute that is nearest to its close; NaN: none
@@ -86,7 +86,7 @@ LEVEL_STATE = _layout("levels", f"""
 
 HOURS, WEEKDAYS = 24, 7
 
-KALMAN = _layout("local trend", """
+KALMAN = layout("local trend", """
     minute            minute of its newest step; -1: none
     ~level            of ln mid, after the step
     ~slope            per minute, after the step
@@ -95,12 +95,12 @@ KALMAN = _layout("local trend", """
     ~p11              likewise
 """)  # fmt: skip
 
-LEADER = _layout("what leads a symbol", """
+LEADER = layout("what leads a symbol", """
     peer              index of the symbol; -1: none
     ~weights[6]       of 1 and of its log returns 1 to 5 minutes before
 """)  # fmt: skip
 
-SEASON = _layout("seasonal volume", f"""
+SEASON = layout("seasonal volume", f"""
     values            values that were learned
     fitted            1: there is a copy to predict from
     ~mean             of ln(1 + V)
@@ -119,7 +119,7 @@ ORDER_FLOW, BASIS_CARRY = range(2)  # places in Features.ridges
 
 BUCKETS = 50  # of equal volume, whose imbalance vpin is the mean of
 
-FLOW_STATE = _layout("flow", f"""
+FLOW_STATE = layout("flow", f"""
     day               UTC day of the newest usable minute; 1970-01-01 is 0
     hour              its hour, counted from there
     ~level            sum of D of that day
@@ -136,7 +136,7 @@ FLOW_STATE = _layout("flow", f"""
 
 BASELINE_COUNT = len(BASELINES)
 
-HOUR_FACTORS = _layout("hour factors", f"""
+HOUR_FACTORS = layout("hour factors", f"""
     minute            newest minute they were asked about; -1: none
     ~waiting          value of that minute, if it is ok: learned at the next close; NaN: none
     values[{HOURS}]        values that each hour of the day was taught by

@@ -22,7 +22,7 @@ FINALIZE_CLOSES = 20  # closes whose bar_finalize_ms the load ladder remembers
 LAYOUTS: dict[str, dict[str, str]] = {}  # layout -> field -> meaning
 
 
-def _layout(title: str, text: str) -> np.dtype:
+def layout(title: str, text: str) -> np.dtype:
     fields: list[Any] = []
     LAYOUTS[title] = {}
     for line in text.strip().splitlines():
@@ -35,7 +35,7 @@ def _layout(title: str, text: str) -> np.dtype:
     return np.dtype(fields)
 
 
-VENUE = _layout("venue", """
+VENUE = layout("venue", """
     dialect           index of its decoder in VENUES
     open_minute       minute not yet closed; -1 before the first event
     grace_open        1 while late trades of open_minute - 1 are still merged
@@ -49,7 +49,7 @@ VENUE = _layout("venue", """
     mix               running 64-bit mix of every tick: the digest of the tape
 """)  # fmt: skip
 
-CONNECTION = _layout("connection", f"""
+CONNECTION = layout("connection", f"""
     venue             index of its venue; -1: never used
     live              1 between up and down
     votes             1 if it carries a core channel with event times
@@ -71,7 +71,7 @@ CONNECTION = _layout("connection", f"""
     disorder[{3 * DISORDER_BINS}]     disorder per core channel (trade, quote, book), {DISORDER_BINS} bins of 10 ms
 """)  # fmt: skip
 
-SYMBOL = _layout("symbol", """
+SYMBOL = layout("symbol", """
     venue             index of its venue; -1: unused
     active            1 while subscribed, 2 until the minute closes in which it ceased to be
     price_decimals    scale of its prices
@@ -118,7 +118,7 @@ SYMBOL = _layout("symbol", """
     name[8]           its name as words, zero padded
 """)  # fmt: skip
 
-BOOK = _layout("book", """
+BOOK = layout("book", """
     synced            1: in step with the venue
     chained           1: at least one diff was applied since the snapshot
     last_id           update id of the newest applied diff or snapshot
@@ -136,7 +136,7 @@ BOOK = _layout("book", """
     mismatched        times they differed
 """)  # fmt: skip
 
-TRADE_TICK = _layout("trade tick", """
+TRADE_TICK = layout("trade tick", """
     symbol            index of its symbol
     flag              0 counted, 1 duplicate, 2 in no candle, 3 time not believed, 4 price or quantity zero
     event_ns          event time
@@ -147,7 +147,7 @@ TRADE_TICK = _layout("trade tick", """
     count             venue trades in this message
 """)  # fmt: skip
 
-QUOTE_TICK = _layout("quote tick", """
+QUOTE_TICK = layout("quote tick", """
     symbol            index of its symbol
     role              1 best bid and offer, 2 book, 3 both (no quote channel)
     valid             1: in force (two-sided, not crossed, in step)
@@ -165,7 +165,7 @@ QUOTE_TICK = _layout("quote tick", """
     ~past_slope       slope of the depth before this tick, in quote units per bp; only where a minute ended since then
 """)  # fmt: skip
 
-CONTEXT_TICK = _layout("context tick", """
+CONTEXT_TICK = layout("context tick", """
     symbol            index of its symbol
     time_ns           event time, but never later than it was heard; corrected receive time where the venue gives none
     ~interest         open interest; NaN: not said
@@ -176,7 +176,7 @@ CONTEXT_TICK = _layout("context tick", """
     quantity          its filled quantity, mantissa at quantity_decimals
 """)  # fmt: skip
 
-TRADE_SUM = _layout("trade sums", """
+TRADE_SUM = layout("trade sums", """
     minute            minute this slot holds; -1: clean
     received          trade messages of this minute, whatever became of them
     messages          trade messages in the bar
@@ -208,7 +208,7 @@ TRADE_SUM = _layout("trade sums", """
     hole              1: when it was judged last, an id was missing
 """)  # fmt: skip
 
-QUOTE_SUM = _layout("quote sums", """
+QUOTE_SUM = layout("quote sums", """
     minute            minute this slot holds; -1: clean
     quotes            quote updates
     valid_quotes      valid ones among them
@@ -228,13 +228,13 @@ QUOTE_SUM = _layout("quote sums", """
     path_runs         runs of the path that are written
 """)  # fmt: skip
 
-MID_RUN = _layout("run of the mid path", """
+MID_RUN = layout("run of the mid path", """
     end               one past its last point; point p is the end of second p, and the run begins where the last ended
     mid               bid + ask in force at these points; NULL: none
     spread            ask - bid in force; NULL: none
 """)  # fmt: skip
 
-QUOTE_NOW = _layout("quote in force", """
+QUOTE_NOW = layout("quote in force", """
     minute            minute being integrated; -1 before the first quote
     at_ns             integrated up to here
     path_next         next point of the mid path, 0..60
@@ -245,7 +245,7 @@ QUOTE_NOW = _layout("quote in force", """
     ask_quantity      as in the tick
 """)  # fmt: skip
 
-DEPTH_SUM = _layout("depth sums", """
+DEPTH_SUM = layout("depth sums", """
     minute            minute this slot holds; -1: clean
     books             book updates
     book_ns           duration with a book in force
@@ -256,12 +256,12 @@ DEPTH_SUM = _layout("depth sums", """
     path_runs         runs of the path that are written
 """)  # fmt: skip
 
-DEPTH_RUN = _layout("run of the depth path", """
+DEPTH_RUN = layout("run of the depth path", """
     end               one past its last point, as of the mid path
     ~depth5           worth of the best 5 levels of both sides in force at these points, in quote units; NaN: none
 """)  # fmt: skip
 
-DEPTH_NOW = _layout("depth in force", """
+DEPTH_NOW = layout("depth in force", """
     minute            minute being integrated; -1 before the first book
     at_ns             integrated up to here
     path_next         next point of the depth path, 0..60
@@ -272,7 +272,7 @@ DEPTH_NOW = _layout("depth in force", """
     ask20             as in the tick
 """)  # fmt: skip
 
-CONTEXT_SUM = _layout("context sums", """
+CONTEXT_SUM = layout("context sums", """
     minute            minute this slot holds; -1: clean
     ~interest_open    first open interest of the minute; NaN: none
     ~interest_min     smallest
@@ -287,7 +287,7 @@ CONTEXT_SUM = _layout("context sums", """
     liquidation_sell  forced sells
 """)  # fmt: skip
 
-CONTEXT_NOW = _layout("context at the last close", """
+CONTEXT_NOW = layout("context at the last close", """
     ~interest         newest open interest; NaN: never seen
     interest_ns       its event time; -1: never
     ~mark             newest mark price; NaN: never
@@ -295,18 +295,18 @@ CONTEXT_NOW = _layout("context at the last close", """
     ~funding          newest funding rate as sent; NaN: never
 """)  # fmt: skip
 
-MARK = _layout("marks", """
+MARK = layout("marks", """
     minute            minute this slot holds; -1: clean
     reasons           Reason bits set while the minute was open
 """)  # fmt: skip
 
-LEDGER = _layout("late ledger", """
+LEDGER = layout("late ledger", """
     symbol            index of its symbol
     minute            minute the trades belonged to
     count             trades that came after grace
 """)  # fmt: skip
 
-PENDING = _layout("pending diff", """
+PENDING = layout("pending diff", """
     symbol            index of its symbol; -1: done with
     first_id          U
     last_id           u
@@ -317,7 +317,7 @@ PENDING = _layout("pending diff", """
     offset            first level in the pool
 """)  # fmt: skip
 
-OPERATION = _layout("template operation", """
+OPERATION = layout("template operation", """
     kind              what stands in the hole behind the literal
     slot              where its value goes
     length            bytes of the literal
@@ -330,7 +330,7 @@ OPERATION = _layout("template operation", """
     target            operation to go back to, or to leap to when a list is empty
 """)  # fmt: skip
 
-ROUTE = _layout("route", f"""
+ROUTE = layout("route", f"""
     used              1: a route
     venue             dialect it belongs to
     length            bytes of the name
@@ -339,7 +339,7 @@ ROUTE = _layout("route", f"""
     name[{NAME_BYTES // 8}]           the name as words, zero padded
 """)  # fmt: skip
 
-CANDIDATE = _layout("candidate of the universe", """
+CANDIDATE = layout("candidate of the universe", """
     venue             index of its venue; -1: unused
     symbol            index of its symbol; -1: no instrument record yet
     listed            1 if the newest list of the venue names it
@@ -369,7 +369,7 @@ CANDIDATE = _layout("candidate of the universe", """
     ~interest         open interest that is ranked, in quote units; NaN: unknown
 """)  # fmt: skip
 
-MEMBER = _layout("symbol in the universe", """
+MEMBER = layout("symbol in the universe", """
     candidate         index of its candidate; -1: none yet
     row_minute        minute of its newest row; -1: none
     row_minutes       rows in a row up to there
@@ -379,7 +379,7 @@ MEMBER = _layout("symbol in the universe", """
     ~interest         sum of open interest times mid within the lookback, mantissa
 """)  # fmt: skip
 
-UNIVERSE = _layout("universe of a venue", """
+UNIVERSE = layout("universe of a venue", """
     revision          of the newest change; 0: none
     seeded            1 once the venue's own figures chose the first symbols
     fresh             1 if the newest minute had a row that was not stale: the venue was there
@@ -390,7 +390,7 @@ UNIVERSE = _layout("universe of a venue", """
     emergency         1 while only a few are carried
 """)  # fmt: skip
 
-LOADED = _layout("load ladder", f"""
+LOADED = layout("load ladder", f"""
     level             code of LoadLevel
     above_ns[5]       receive time since which the threshold of each level is exceeded; -1: it is not
     relief_ns         receive time since which the level is not needed; -1: it is

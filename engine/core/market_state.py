@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.core.error_scale import ERROR_SCALE
-from engine.core.layouts import SLOTS, _layout
+from engine.core.layouts import SLOTS, layout
 from engine.core.market import MARKET
 from engine.core.ridge import RIDGE, WEIGHTS
 
@@ -47,7 +47,7 @@ WINDOW_RV, WINDOW_VOLUME, WINDOW_SPREAD = range(len(WINDOWS))
 SAMPLED_MINUTES = 5
 WINDOW_VALUES = 30 * 1_440 // SAMPLED_MINUTES
 
-MOMENT = _layout("moments of a breadth", """
+MOMENT = layout("moments of a breadth", """
     count             values that taught it
     ~mean             exponential mean
     ~variance         exponential variance

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from engine.core.kernel import inlined, kernel
-from engine.core.layouts import _layout
+from engine.core.layouts import layout
 
 WEIGHTS = 6  # of the largest model; a smaller one leaves the rest at 0
 ALPHA = 0.1
 SINGULAR = 1e-12  # of a pivot against its diagonal
+DAY_HALVES, WEEK_HALVES = 0.9995187636226662, 0.999931237762985  # decay a minute: 2^(-1/1440), 2^(-1/10080)
+STEPS_MIN = 200  # before the first fit
 
-RIDGE = _layout("ridge regression", f"""
+RIDGE = layout("ridge regression", f"""
     steps             steps that were learned
     fitted            1: the weights below may be used
     ~total            sum of the weights of observations, decayed

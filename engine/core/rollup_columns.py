@@ -121,3 +121,4 @@ def _fields(column: Column) -> list[tuple[str, str]]:
 
 
 ROLLUP = np.dtype([field for column in ROLLUP_COLUMNS for field in _fields(column)])
+ROLLUP_REALS = np.array([i for i, name in enumerate(ROLLUP.names or ()) if ROLLUP[name].kind == "f"])

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.core.baseline import BASELINE, SEED_VALUES
-from engine.core.layouts import _layout
+from engine.core.layouts import layout
 from engine.core.rings import RowRing
 from engine.core.rollup_columns import BAR_BASELINES, ROLLUP, TIMEFRAMES
 
-BAR_AVERAGES = _layout("averages of bars", """
+BAR_AVERAGES = layout("averages of bars", """
     block             newest bar that was taken; -1: none
     changes           bars since the averages began, less one
     ~high             of the newest bar

@@ -45,6 +45,7 @@ from engine.core.rings import ColumnRing, RowRing
 from engine.core.rollup_columns import TIMEFRAMES
 from engine.core.rollup_state import make_rollups
 from engine.core.schema import NULL, ROW
+from engine.core.signal_state import make_signal_room, make_signals
 
 
 class Tape(NamedTuple):
@@ -120,9 +121,10 @@ PER_SYMBOL = {
     "bars.depth_now", "bars.context_sums", "bars.context_now", "bars.rows", "bars.previous_mid", "bars.previous_id",
     "bars.candle_minutes",
     "universe.carried", *(f"features.{name}" for name in Features._fields),
+    "signals.disarmed", "signals.keys", "signals.read_minute",
     "market.seen", "market.seen_minutes", "market.excluded", "market.exposures", "market.exposed_minutes",
     "market.exposed_newest", "market.exposed_turn", "market.errors",
-    *(f"rollups.{name}.{what}" for name, _ in TIMEFRAMES for what in ("baselines", "seeds", "averages")),
+    *(f"rollups_{name}.{what}" for name, _ in TIMEFRAMES for what in ("baselines", "seeds", "averages")),
 }  # fmt: skip
 
 
@@ -194,6 +196,8 @@ class EngineState:
         self.history = RowRing(ROW, symbols, limits.history_minutes)
         self.windows = ColumnRing(ROW, WINDOW_COLUMNS, symbols, limits.history_minutes)
         self.rollups = make_rollups(limits)
+        self.signals = make_signals(limits)
+        self.signal_room = make_signal_room(limits)  # holds nothing between two closes
         self.rings = {"history": self.history} | {f"rollups_{frame.name}": frame.ring for frame in self.rollups.frames}
         self._set_blank()
 
@@ -244,11 +248,12 @@ class EngineState:
         named |= {f"universe.{name}": array for name, array in self.universe._asdict().items()}
         named |= {f"features.{name}": array for name, array in self.features._asdict().items()}
         named |= {f"market.{name}": array for name, array in self.market._asdict().items()}
+        named |= {f"signals.{name}": array for name, array in self.signals._asdict().items()}
         for name in ("draft", "mids", "returns"):
             named[f"rollups.{name}"] = getattr(self.rollups, name)
         for frame in self.rollups.frames:
             for name in ("baselines", "seeds", "averages"):
-                named[f"rollups.{frame.name}.{name}"] = getattr(frame, name)
+                named[f"rollups_{frame.name}.{name}"] = getattr(frame, name)
         for name, ring in self.rings.items():
             named |= {f"{name}.words": ring.words, f"{name}.held": ring.held}
         return named | {"windows.columns": self.windows.words}

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.core.baseline import MEAN_HALF_LIFE, SEED_VALUES, normalise, step_weight
+from engine.core.baseline import (
+    MEAN_HALF_LIFE,
+    RETURN_MIN,
+    SEED_VALUES,
+    normalise,
+    positive_log,
+    signed_root,
+    step_weight,
+)
 from engine.core.detmath import log, log1p
 from engine.core.feature_columns import BASELINES
 from engine.core.feature_state import BASELINE_COUNT, FLOW, MID, RECENT, VOLUME
@@ -15,7 +23,6 @@ from engine.core.state import EngineState
 
 OK, STALE = int(Status.OK), int(Status.STALE)
 HALF_LIFE_MINUTES = 1_440.0
-RETURN_MIN = 1e-6  # added to |r| before its logarithm: a return of 0 has one too
 FLOW_MINUTES = 5
 HOUR_SHRINK = 30.0  # a factor of so many values counts half
 
@@ -27,18 +34,6 @@ FIELDS = np.array(
     [[_PLACES[f"{what}_{name}{suffix}"] for what in ("z", "b_mean", "b_scale")] for name, _, _, suffix in BASELINES]
 )
 assert len(SCALES_MIN) == BASELINE_COUNT
-
-
-@inlined
-def positive_log(value):
-    """ln of what is above 0, else NaN."""
-    return log(value) if value > 0.0 else np.nan
-
-
-@inlined
-def signed_root(value):
-    """Root of |x| with the sign of x: what has long tails on both sides gets shorter ones."""
-    return np.copysign(np.sqrt(abs(value)), value)
 
 
 @kernel

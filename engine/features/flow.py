@@ -9,7 +9,7 @@ from engine.core.feature_state import BUCKETS, FLOW, MID, RECENT, VOLUME
 from engine.core.kernel import inlined, kernel
 from engine.core.schema import Status
 from engine.core.state import EngineState
-from engine.core.wide import add_wide, to_float
+from engine.core.wide import subtract_wide, to_float
 
 STALE = int(Status.STALE)
 MINUTES_PER_DAY, MINUTES_PER_HOUR = 1_440, 60
@@ -140,11 +140,9 @@ def write_flows(members, minute, units, symbols, turn, ring, states, rows):
             base = float(row.base_volume) / units[symbol.quantity_decimals]
             state.traded_quote += row.vwap * base
             state.traded_base += base
-        minus_lo = -row.taker_buy_quote_volume_lo
-        minus_hi = ~row.taker_buy_quote_volume_hi + (1 if minus_lo == 0 else 0)
-        row.taker_sell_quote_volume_hi, row.taker_sell_quote_volume_lo = add_wide(
-            row.quote_volume_hi, row.quote_volume_lo, minus_hi, minus_lo
-        )
+        buy_hi, buy_lo = row.taker_buy_quote_volume_hi, row.taker_buy_quote_volume_lo
+        sell_hi, sell_lo = subtract_wide(row.quote_volume_hi, row.quote_volume_lo, buy_hi, buy_lo)
+        row.taker_sell_quote_volume_hi, row.taker_sell_quote_volume_lo = sell_hi, sell_lo
         row.cvd_delta_m_1 = flow
         row.cvd_level = state.level
         row.cvd_slope_m_5 = cvd_slope(flows, place)
@@ -163,9 +161,7 @@ def write_flows(members, minute, units, symbols, turn, ring, states, rows):
                 state.bucket_size = size
         if state.bucket_size > 0.0:
             unit = units[symbol.price_decimals + symbol.quantity_decimals]
-            buy = to_float(row.taker_buy_quote_volume_hi, row.taker_buy_quote_volume_lo) / unit
-            sell = to_float(row.taker_sell_quote_volume_hi, row.taker_sell_quote_volume_lo) / unit
-            pour(state, buy, sell)
+            pour(state, to_float(buy_hi, buy_lo) / unit, to_float(sell_hi, sell_lo) / unit)
             row.vpin = state.vpin
 
 

@@ -25,7 +25,7 @@ from engine.core.feature_state import (
 )
 from engine.core.kernel import inlined, kernel
 from engine.core.schema import NULL, ROW, ROW_FIELDS, Status
-from engine.core.wide import add_wide, to_float
+from engine.core.wide import add_wide, subtract_wide, to_float
 
 WIDTH = len(INPUTS)
 STALE = int(Status.STALE)
@@ -58,13 +58,9 @@ def write(line, place, value):
 @inlined
 def taker_flow(row, quote_unit):
     """Taker buys less taker sells, in quote units: 2 * buys - total, exact until it is rounded once."""
-    hi, lo = add_wide(
-        row.taker_buy_quote_volume_hi, row.taker_buy_quote_volume_lo,
-        row.taker_buy_quote_volume_hi, row.taker_buy_quote_volume_lo,
-    )  # fmt: skip
-    minus_lo = -row.quote_volume_lo
-    minus_hi = ~row.quote_volume_hi + (1 if row.quote_volume_lo == 0 else 0)
-    hi, lo = add_wide(hi, lo, minus_hi, minus_lo)
+    buy_hi, buy_lo = row.taker_buy_quote_volume_hi, row.taker_buy_quote_volume_lo
+    twice_hi, twice_lo = add_wide(buy_hi, buy_lo, buy_hi, buy_lo)
+    hi, lo = subtract_wide(twice_hi, twice_lo, row.quote_volume_hi, row.quote_volume_lo)
     return to_float(hi, lo) / quote_unit
 
 

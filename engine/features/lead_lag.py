@@ -12,6 +12,7 @@ from engine.core.feature_state import LOG_RETURN, RECENT, VOLUME
 from engine.core.kernel import inlined, kernel
 from engine.core.ridge import decay_model, fit, learn
 from engine.core.state import EngineState
+from engine.features.inputs import write
 
 WINDOW = 240
 LAGS = 5
@@ -19,6 +20,16 @@ CANDIDATES = 8
 PAIRS_MIN = 180
 FALSE_DISCOVERIES = 0.05
 WIDTH = LAGS + 1
+
+
+@kernel
+def forget_absent(members, minute, newest, ring):
+    """Symbols without a row up to `minute` have nothing in the minutes since: an older lap of the ring stands there."""
+    for i in range(members.shape[0]):
+        s = members[i]
+        for m in range(max(newest[s] + 1, minute - RECENT + 1), minute + 1):
+            write(ring[s, LOG_RETURN], m % RECENT, np.nan)
+            write(ring[s, VOLUME], m % RECENT, np.nan)
 
 
 @kernel
@@ -131,6 +142,7 @@ def find_leaders(state: EngineState, members: np.ndarray, minute: int) -> None:
     own = state.features
     place = minute % RECENT + RECENT
     volumes = np.zeros(len(members))
+    forget_absent(members, minute, own.newest, own.ring)
     sum_volumes(members, place, own.ring, volumes)
     candidates = members[np.argsort(-volumes, kind="stable")[: CANDIDATES + 1]]
     rhos = np.empty((len(members), len(candidates), LAGS))
@@ -143,9 +155,9 @@ def find_leaders(state: EngineState, members: np.ndarray, minute: int) -> None:
 
 
 @inlined
-def predict_from_leader(leader, ring, place):
+def predict_from_leader(leader, minute, newest, ring, place):
     """The log return that the peer's last five lead to; NaN without a peer, or where one of them is missing."""
-    if leader.peer < 0:
+    if leader.peer < 0 or newest[leader.peer] < minute - 1:
         return np.nan
     total = leader.weights[0]
     for lag in range(1, LAGS + 1):

@@ -133,8 +133,9 @@ def walk(
             one, minute, with_hours, scales_min, baseline_fields, row, numbers[i : i + 1], ring, states, seeds, hours
         )
         write_residuals(
-            one, minute, row, symbol, units, ring, turn, kalman, errors, ridges, leaders, seasons, observation
-        )
+            one, minute, row, symbol, units, ring_newest, ring, turn, kalman, errors, ridges, leaders, seasons,
+            observation,
+        )  # fmt: skip
         judge(one, minute, row, ring, states, long_sorted, long_counts)
         make_words_canonical(row_words, reals)
         settle(

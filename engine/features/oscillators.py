@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.core.averages import begins_anew, exponential, extremes, mean, wilder
+from engine.core.averages import begins_anew, exponential, extremes, mean, relative_strength, wilder
 from engine.core.feature_state import CLOSE, HIGH, LOW, RECENT, STOCH_K
 from engine.core.kernel import inlined, kernel
 from engine.core.schema import Status
@@ -43,8 +43,7 @@ def strength(state, k):
     """Gains as a part of all changes, 0 .. 100; NaN with fewer changes than the k-th period."""
     if state.closes - 1 < PERIODS[k]:
         return np.nan
-    both = state.gain[k] + state.loss[k]
-    return 100.0 * state.gain[k] / both if both > 0.0 else 50.0
+    return relative_strength(state.gain[k], state.loss[k])
 
 
 @inlined

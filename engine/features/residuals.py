@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.core.decimals import FLOAT_POWERS_OF_TEN
 from engine.core.detmath import log, log1p
-from engine.core.error_scale import scale_of, take_error
+from engine.core.error_scale import RETURN_LEAST, scale_of, take_error
 from engine.core.feature_state import (
     BASIS,
     BASIS_CARRY,
@@ -22,7 +22,7 @@ from engine.core.feature_state import (
     VOLUME,
 )
 from engine.core.kernel import inlined, kernel
-from engine.core.ridge import WEIGHTS, decay_model, fit, learn, predict
+from engine.core.ridge import DAY_HALVES, STEPS_MIN, WEEK_HALVES, WEIGHTS, decay_model, fit, learn, predict
 from engine.core.schema import NULL, Status
 from engine.core.state import EngineState
 from engine.features.kalman import step
@@ -30,10 +30,8 @@ from engine.features.lead_lag import find_leaders, predict_from_leader
 from engine.features.seasonality import copy_season, learn_season, predict_season
 
 OK, STALE = int(Status.OK), int(Status.STALE)
-DAY_HALVES, WEEK_HALVES = 0.9995187636226662, 0.999931237762985  # 2^(-1/1440), 2^(-1/10080)
 ORDER_FLOW_WIDTH, BASIS_CARRY_WIDTH = 5, 4
-STEPS_MIN = 200
-RETURN_LEAST, BASIS_LEAST, VOLUME_LEAST = 1e-6, 0.01, 0.05  # below it a miss is no news: 1; bp; ln of quote units
+BASIS_LEAST, VOLUME_LEAST = 0.01, 0.05  # below it a miss is no news: bp; ln of quote units
 ROOM = WEIGHTS * WEIGHTS + WEIGHTS
 
 
@@ -77,7 +75,9 @@ def weigh(before, now, error, status, least):
 
 
 @kernel
-def write_residuals(members, minute, rows, symbols, units, ring, turn, kalman, errors, ridges, leaders, seasons, x):
+def write_residuals(
+    members, minute, rows, symbols, units, newest, ring, turn, kalman, errors, ridges, leaders, seasons, x
+):  # fmt: skip
     """Predict, compare, and take the errors of `ok` minutes into the scale. x: float64, room for one observation."""
     place = minute % RECENT + RECENT
     for i in range(members.shape[0]):
@@ -107,7 +107,9 @@ def write_residuals(members, minute, rows, symbols, units, ring, turn, kalman, e
             before[BASIS_CARRY_ERROR], after[BASIS_CARRY_ERROR], error, status, BASIS_LEAST
         )
 
-        row.lead_lag_prediction = np.nan if status == STALE else predict_from_leader(leaders[s], ring, place)
+        row.lead_lag_prediction = (
+            np.nan if status == STALE else predict_from_leader(leaders[s], minute, newest, ring, place)
+        )
         error = ring[s, LOG_RETURN, place] - row.lead_lag_prediction
         row.lead_lag_prediction_std, row.z_lead_lag_residual = weigh(
             before[LEAD_LAG_ERROR], after[LEAD_LAG_ERROR], error, status, RETURN_LEAST
@@ -159,8 +161,8 @@ def compute(state: EngineState, members: np.ndarray, minute: int) -> None:
     """Write the residual columns of the rows of `minute`."""
     own = state.features
     write_residuals(
-        members, minute, state.bars.rows, state.tape.symbols, FLOAT_POWERS_OF_TEN, own.ring, own.turn, own.kalman,
-        own.errors, own.ridges, own.leaders, own.seasons, own.observation,
+        members, minute, state.bars.rows, state.tape.symbols, FLOAT_POWERS_OF_TEN, own.newest, own.ring, own.turn,
+        own.kalman, own.errors, own.ridges, own.leaders, own.seasons, own.observation,
     )  # fmt: skip
 
 

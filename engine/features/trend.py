@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.core.averages import begins_anew, extremes, mean, weighted_mean, wilder
+from engine.core.averages import begins_anew, direction, extremes, mean, movement, true_range, weighted_mean, wilder
 from engine.core.feature_state import CLOSE, HIGH, HMA, HMA_RAW, LOW, RECENT
 from engine.core.kernel import inlined, kernel
 from engine.core.schema import Status
@@ -24,19 +24,16 @@ def step(state, minute, high, low, close):
         for k in range(len(PERIODS)):
             state.range[k] = state.up[k] = state.down[k] = state.direction[k] = 0.0
     else:
-        true_range = max(high - low, abs(high - state.close), abs(low - state.close))
-        rise, fall = high - state.high, state.low - low
-        up = rise if rise > fall and rise > 0.0 else 0.0
-        down = fall if fall > rise and fall > 0.0 else 0.0
+        reach = true_range(high, low, state.close)
+        up, down = movement(high, low, state.high, state.low)
         state.ranges += 1
         for k in range(len(PERIODS)):
             n = PERIODS[k]
-            state.range[k] = wilder(state.range[k], true_range, state.ranges, n)
+            state.range[k] = wilder(state.range[k], reach, state.ranges, n)
             state.up[k] = wilder(state.up[k], up, state.ranges, n)
             state.down[k] = wilder(state.down[k], down, state.ranges, n)
             if state.ranges >= n:
-                both = state.up[k] + state.down[k]
-                index = 100.0 * abs(state.up[k] - state.down[k]) / both if both > 0.0 else 0.0
+                index = direction(state.up[k], state.down[k])
                 state.direction[k] = wilder(state.direction[k], index, state.ranges - n + 1, n)
     state.minute, state.high, state.low, state.close = minute, high, low, close
 

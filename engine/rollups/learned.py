@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.core.averages import wilder
-from engine.core.baseline import MEAN_HALF_LIFE, normalise, step_weight
+from engine.core.averages import direction, movement, relative_strength, true_range, wilder
+from engine.core.baseline import MEAN_HALF_LIFE, RETURN_MIN, normalise, positive_log, signed_root, step_weight
 from engine.core.decimals import FLOAT_POWERS_OF_TEN
 from engine.core.detmath import log, log1p
 from engine.core.kernel import inlined, kernel
@@ -21,7 +21,6 @@ from engine.core.wide import to_float
 
 OK, STALE = int(Status.OK), int(Status.STALE)
 HALF_LIVES = {"15m": 672.0, "1h": 720.0}  # bars: a week, 30 days
-RETURN_MIN = 1e-6  # added to |return| before its logarithm
 RESTART_BARS = 4  # between two that are not stale; with more the averages begin anew
 PERIOD = 14
 
@@ -31,18 +30,12 @@ SCALES_MIN = np.array([least for *_, least in BAR_BASELINES])  # below it a move
 
 
 @inlined
-def positive_log(value):
-    """ln of what is above 0, else NaN."""
-    return log(value) if value > 0.0 else np.nan
-
-
-@inlined
 def inputs_of(bar, quote_unit):
     """The five numbers of a bar in the order of BAR_BASELINES; NaN for null."""
     return (
         log1p(to_float(bar.quote_volume_hi, bar.quote_volume_lo) / quote_unit),
         log(bar.ret_abs + RETURN_MIN),
-        np.copysign(np.sqrt(abs(bar.oi_roc)), bar.oi_roc),
+        signed_root(bar.oi_roc),
         positive_log(bar.spread_bp_mean),
         bar.basis_bp,
     )
@@ -58,14 +51,11 @@ def take_close(own, block, high, low, close):
         own.changes += 1
         own.gain = wilder(own.gain, max(close - own.close, 0.0), own.changes, PERIOD)
         own.loss = wilder(own.loss, max(own.close - close, 0.0), own.changes, PERIOD)
-        rise, fall = high - own.high, own.low - low
-        true_range = max(high - low, abs(high - own.close), abs(low - own.close))
-        own.range = wilder(own.range, true_range, own.changes, PERIOD)
-        own.up = wilder(own.up, rise if rise > fall and rise > 0.0 else 0.0, own.changes, PERIOD)
-        own.down = wilder(own.down, fall if fall > rise and fall > 0.0 else 0.0, own.changes, PERIOD)
+        up, down = movement(high, low, own.high, own.low)
+        own.range = wilder(own.range, true_range(high, low, own.close), own.changes, PERIOD)
+        own.up, own.down = wilder(own.up, up, own.changes, PERIOD), wilder(own.down, down, own.changes, PERIOD)
         if own.changes >= PERIOD:
-            both = own.up + own.down
-            index = 100.0 * abs(own.up - own.down) / both if both > 0.0 else 0.0
+            index = direction(own.up, own.down)
             own.direction = wilder(own.direction, index, own.changes - PERIOD + 1, PERIOD)
     own.block, own.high, own.low, own.close = block, high, low, close
 
@@ -74,8 +64,7 @@ def take_close(own, block, high, low, close):
 def write_averages(own, bar):
     """rsi_14, atr_14 and adx_14, where enough bars were seen."""
     if own.changes >= PERIOD:
-        both = own.gain + own.loss
-        bar.rsi_14 = 100.0 * own.gain / both if both > 0.0 else 50.0
+        bar.rsi_14 = relative_strength(own.gain, own.loss)
         bar.atr_14 = own.range
     if own.changes >= 2 * PERIOD - 1:
         bar.adx_14 = own.direction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def captured(paths: Iterable[Path], venue: str) -> CapturedBinance | CapturedHyp
     return CapturedHyperliquid(captures) if venue == "hyperliquid" else CapturedBinance(captures)
 
 
-class _Captured:
+class _Captured(ABC):
     """What both venues share: whose frames, and when they were sent.
 
     A recorder's clock may be wrong by seconds. So a frame is sent at its receive time, moved by as much as makes no
@@ -71,11 +72,13 @@ class _Captured:
             out += self.sent(at_ns, kind, payload)
         yield out
 
+    @abstractmethod
     def event_ms(self, payload: bytes) -> int | None:
-        raise NotImplementedError
+        """Event time of a frame; None: it has none."""
 
+    @abstractmethod
     def sent(self, at_ns: int, kind: int, payload: bytes) -> list[Sent]:
-        raise NotImplementedError
+        """What the exchange says at `at_ns` for one record of the capture."""
 
     def another(self, symbol: int, trade: Trade, copy: int) -> Trade:
         return trade._replace(id=trade.id + (copy << 50))

@@ -13,6 +13,7 @@ from config.schema import Closing, Config, Core, Limits, Quality
 UNITS = (
     "_ms", "_minutes", "_mib", "_kib", "_ticks", "_levels", "_diffs", "_ids", "_max",
     "_per_batch", "_per_frame", "_level", "_s", "_each", "_symbols", "_ranks", "_pct", "_quote", "_gib", "port",
+    "_min", "_weight", "steepness", "offset",  # of a severity: pure numbers
 )  # fmt: skip
 
 

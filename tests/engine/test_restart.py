@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from config.schema import Core
 from engine import snapshot
 from engine.conveyor import Conveyor
-from engine.core.effects import MinuteRows
+from engine.core.effects import Link
 from engine.core.errors import ConfigError
 from engine.core.records import Record, batch_of, encode, iterate
+from engine.core.state import PER_SYMBOL
 from engine.io.journal_reader import JournalReader
 from engine.io.states import StateFolder
 from replay.recording import record
@@ -36,7 +38,7 @@ def records_of(journal: Path) -> list[Record]:
 
 def links(conveyor: Conveyor, records: list[Record]) -> list[tuple[int, str]]:
     effects = conveyor.handle(batch_of(b"".join(encode(record) for record in records)))
-    return [(effect.link, effect.chain) for effect in effects if isinstance(effect, MinuteRows)]
+    return [(effect.link, effect.chain) for effect in effects if isinstance(effect, Link)]
 
 
 def test_a_stop_after_any_record_changes_no_bit(journal):
@@ -76,6 +78,26 @@ def test_memory_used_again_holds_the_same_state_as_new_memory(journal):
         assert snapshot.encode(snapshot.take(conveyor, room)) == snapshot.encode(snapshot.take(conveyor))
         halves.append(room.generation.tolist())
     assert len({tuple(generations) for generations in halves}) > 2, "halves changed places while this went on"
+
+
+def test_every_array_behind_the_rows_and_bars_comes_back(journal):
+    conveyor = Conveyor()
+    links(conveyor, records_of(journal)[:2000])
+    made_otherwise = {*snapshot.EMPTY, *snapshot.CHANGED, *snapshot.MADE_OF, "long_counts"}
+    learned = {
+        name: array
+        for name, array in conveyor.state.arrays().items()
+        if name.split(".")[0].split("_")[0] in ("features", "market", "rollups")
+        and name.split(".")[1] not in made_otherwise
+    }
+    rng = np.random.default_rng(7)
+    for array in learned.values():
+        array.reshape(-1).view(np.uint8)[:] = rng.integers(0, 256, array.nbytes, np.uint8)
+    again = snapshot.restore(snapshot.decode(snapshot.encode(snapshot.take(conveyor)))).state.arrays()
+    assert len(learned) > 20
+    for name, array in learned.items():
+        rows = len(conveyor.registry.instruments) if name in PER_SYMBOL else len(array)
+        assert again[name][:rows].tobytes() == array[:rows].tobytes(), name
 
 
 def test_a_damaged_or_foreign_state_is_refused(journal):
