@@ -19,8 +19,8 @@ class Stop(IntEnum):
     REGIME = 6
     THRESHOLD = 7
     VETO = 8
-    COALESCED = 9
-    REARM = 10
+    REARM = 9
+    COALESCED = 10
     COOLDOWN = 11
     BUDGET_SYMBOL = 12
     BUDGET_GLOBAL = 13

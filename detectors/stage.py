@@ -1,0 +1,49 @@
+"""The stage `detectors`: every detector is asked about every symbol of a venue's minute."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.core.detector import View
+from engine.core.kernel import kernel
+from engine.core.pack import Pack
+from engine.core.state import EngineState
+
+
+@kernel
+def blank(members, detectors, findings):
+    """Nothing is found yet: null, nothing met, allowed, no direction."""
+    for d in range(detectors):
+        for i in range(members.shape[0]):
+            found = findings[d, members[i]]
+            found.measure = found.primary = found.secondary = np.nan
+            found.is_met, found.is_allowed, found.direction = 0, 1, 0
+
+
+def view_of(state: EngineState, members: np.ndarray, minute: int, market: np.ndarray) -> View:
+    """What detectors may read of this minute."""
+    bars = state.rings["rollups_15m"]
+    return View(
+        minute, members, state.bars.rows, market, state.history.rows, state.history.held, state.features.ring,
+        state.features.newest, bars.rows, bars.held,
+    )  # fmt: skip
+
+
+def look(state: EngineState, members: np.ndarray, minute: int, market: np.ndarray, pack: Pack) -> list[tuple[str, str]]:
+    """Write the findings of the minute. Returns (detector, reason) of those that failed now and are quarantined.
+
+    members: (n,) symbols by name. market: MARKET (1,) of the venue.
+    """
+    findings, quarantined = state.signal_room.findings, state.signals.quarantined
+    view, failed = view_of(state, members, minute, market), []
+    blank(members, len(pack.table), findings)
+    for place, detector in enumerate(pack.table):
+        if not pack.rules["runs"][place] or quarantined[place]:
+            continue
+        try:
+            detector.find(view, float(pack.rules["threshold"][place, 0]), findings[place])
+        except Exception as error:
+            quarantined[place] = 1
+            blank(members, 1, findings[place : place + 1])
+            failed.append((detector.id, f"{type(error).__name__}: {error}"))
+    return failed
