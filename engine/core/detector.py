@@ -23,6 +23,9 @@ FINDING = layout("finding of a detector", """
 """)  # fmt: skip
 
 
+NOBODY = np.zeros(0, np.int64)
+
+
 class View(NamedTuple):
     """What a detector may read. Nothing of it may be written.
 
@@ -40,6 +43,8 @@ class View(NamedTuple):
     newest: np.ndarray  # (symbols,) int64: newest minute of inputs
     bars_15m: np.ndarray  # rollup_columns.ROLLUP (bars, symbols): bar b = (its last minute) // 15 at b % len(bars_15m)
     bars_15m_held: np.ndarray  # (bars, symbols) int64: whose bar stands there
+    peers: np.ndarray = NOBODY  # (k,) int64: every symbol of the venue, looked at or not, by name
+    sectors: np.ndarray = NOBODY  # (symbols,) int64: number of a symbol's sector; -1: none
 
 
 Find = Callable[[View, float, np.ndarray], None]
