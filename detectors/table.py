@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from detectors import spike
+from detectors import divergence, quadrant, rotation, shift, spike, synchrony
 from engine.core.detector import Detector
 
-TABLE: tuple[Detector, ...] = (*spike.DETECTORS,)
+TABLE: tuple[Detector, ...] = (
+    *spike.DETECTORS,
+    *shift.DETECTORS,
+    *quadrant.DETECTORS,
+    *divergence.DETECTORS,
+    *synchrony.DETECTORS,
+    *rotation.DETECTORS,
+)

@@ -56,8 +56,10 @@ class Detector:
 
     find(view, threshold, out): writes out, FINDING (symbols,), of every member; `out` comes blank: null, not met,
     allowed, no direction. threshold: what `measure` will be compared with, for detectors whose shape depends on it.
-    unit: of measure and threshold. trigger, precondition, primary, secondary: in words, for docs. inputs: columns of
-    the row, of the market row with `market.` before them, of 15m bars with `15m.`; all that is read.
+    unit: of measure and threshold. trigger, precondition, primary, secondary, direction: in words, for docs. A trigger
+    says what the measure is, then after `, where` what else must hold. A null among what the measure is made of makes
+    it null; a null in what must hold does not hold, and so in a precondition. inputs: columns of the row, of the market
+    row with `market.` before them, of 15m bars with `15m.`; all that is read.
     minutes: how far back it looks, 1: this minute only. is_core: on unless switched off; the others are off unless
     switched on. weights: (primary_weight, secondary_weight, breadth_weight, steepness) in place of its class's.
     tiers: thresholds of symbols of a tier.
@@ -76,6 +78,7 @@ class Detector:
     half_life_s: int
     find: Find
     precondition: str = "none"
+    direction: str = "0"
     source: str = ""
     minutes: int = 1
     is_core: bool = True
