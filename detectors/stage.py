@@ -22,10 +22,11 @@ def blank(members, detectors, findings):
 
 def view_of(state: EngineState, members: np.ndarray, minute: int, market: np.ndarray) -> View:
     """What detectors may read of this minute."""
-    bars = state.rings["rollups_15m"]
+    bars, venue = state.rings["rollups_15m"], int(state.tape.symbols["venue"][members[0]]) if len(members) else 0
     return View(
         minute, members, state.bars.rows, market, state.history.rows, state.history.held, state.features.ring,
         state.features.newest, bars.rows, bars.held,
+        markets=state.market.rows[venue], markets_held=state.market.minutes[venue],
     )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from engine.context.regimes import judge_regimes, learn_levels
 from engine.context.roster import Roster
 from engine.context.strength import gather
 from engine.core.digest import make_words_canonical
-from engine.core.layouts import SLOTS
 from engine.core.market import MARKET, MARKET_REALS
+from engine.core.market_state import MARKET_MINUTES
 from engine.core.state import EngineState
 
 MINUTES_PER_HOUR = 60
@@ -33,7 +33,7 @@ def compute(state: EngineState, venue: int, members: np.ndarray, minute: int, ro
     members: symbols whose rows are new, at the first close all, in a revision within grace those it revises; the market
     row is made of the newest row of every symbol. Returns MARKET (1,), a view.
     """
-    own, room, slot = state.market, state.market_room, minute % SLOTS
+    own, room, slot = state.market, state.market_room, minute % MARKET_MINUTES
     gather(members, minute, state.bars.rows, state.features.ring, own.seen, own.seen_minutes, own.excluded)
     row = own.rows[venue, slot]
     own.minutes[venue, slot] = minute
@@ -59,10 +59,10 @@ def venue_residuals(state: EngineState, venue: int, members: np.ndarray, chosen:
     if own.breadth_newest[venue] != minute:
         own.breadth_newest[venue] = minute
         own.breadth_turn[venue] ^= 1
-    before = (minute - 1) % SLOTS
+    before = (minute - 1) % MARKET_MINUTES
     now = int(own.breadth_turn[venue])
     write_breadth(
-        own.rows[venue, minute % SLOTS], own.rows[venue, before], own.minutes[venue, before] == minute - 1,
+        own.rows[venue, minute % MARKET_MINUTES], own.rows[venue, before], own.minutes[venue, before] == minute - 1,
         own.ridges[venue, 1], own.breadth_errors[venue, now ^ 1], own.breadth_errors[venue, now], room.observation,
     )  # fmt: skip
 
@@ -74,9 +74,9 @@ def words_of(made: np.ndarray) -> np.ndarray:
 
 def settle(state: EngineState, venue: int, minute: int, roster: Roster) -> None:
     """Upkeep at the end of grace of the minute after `minute`: what its final market row teaches."""
-    own, slot = state.market, minute % SLOTS
+    own, slot = state.market, minute % MARKET_MINUTES
     if own.minutes[venue, slot] == minute:
-        row, before = own.rows[venue, slot], (minute - 1) % SLOTS
+        row, before = own.rows[venue, slot], (minute - 1) % MARKET_MINUTES
         learn_breadth(row, own.moments[venue])
         learn_levels(minute, row, own.counts[venue], own.arrivals[venue], own.ordered[venue])
         returns, breadth = own.ridges[venue, 0], own.ridges[venue, 1]

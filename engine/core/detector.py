@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.core.layouts import layout
+from engine.core.market import MARKET
 
 CLASSES = ("spike", "shift", "quadrant", "divergence", "pattern", "synchrony", "rotation")
 STAGES = ("dry-run", "shadow", "canary", "production")  # how far what it finds may go; the mode caps it
@@ -24,6 +25,7 @@ FINDING = layout("finding of a detector", """
 
 
 NOBODY = np.zeros(0, np.int64)
+NO_MARKETS = np.zeros(0, MARKET)
 
 
 class View(NamedTuple):
@@ -45,6 +47,8 @@ class View(NamedTuple):
     bars_15m_held: np.ndarray  # (bars, symbols) int64: whose bar stands there
     peers: np.ndarray = NOBODY  # (k,) int64: every symbol of the venue, looked at or not, by name
     sectors: np.ndarray = NOBODY  # (symbols,) int64: number of a symbol's sector; -1: none
+    markets: np.ndarray = NO_MARKETS  # market.MARKET (minutes,): of the venue, this one too: m at m % len(markets)
+    markets_held: np.ndarray = NOBODY  # (minutes,) int64: whose market row stands there
 
 
 Find = Callable[[View, float, np.ndarray], None]

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.core.error_scale import ERROR_SCALE
-from engine.core.layouts import SLOTS, layout
+from engine.core.layouts import layout
 from engine.core.market import MARKET
 from engine.core.ridge import RIDGE, WEIGHTS
 
+MARKET_MINUTES = 256  # market rows of a venue that are remembered; a power of two
 CORRELATED_MINUTES = 60
 SHARE_MINUTES = 5  # of quote volume, for the share of the leader
 
@@ -58,8 +59,8 @@ BREADTHS = ("breadth_m_1", "share_above_ma_50", "share_above_ma_200", "new_high_
 class Markets(NamedTuple):
     """What the stage owns."""
 
-    rows: np.ndarray  # MARKET (venues, SLOTS): the market row of minute m at m % SLOTS, its newest revision
-    minutes: np.ndarray  # (venues, SLOTS) int64: whose it is; -1: nobody's
+    rows: np.ndarray  # MARKET (venues, MARKET_MINUTES): of minute m at m % MARKET_MINUTES, its newest revision
+    minutes: np.ndarray  # (venues, MARKET_MINUTES) int64: whose it is; -1: nobody's
     moments: np.ndarray  # MOMENT (venues, BREADTHS)
     counts: np.ndarray  # (venues, WINDOWS) int64: values that ever came
     arrivals: np.ndarray  # (venues, WINDOWS, WINDOW_VALUES) float32: see sorted_window.py
@@ -95,8 +96,8 @@ def make_markets(limits: Any) -> Markets:
     """limits: config.schema.Limits."""
     venues, symbols = limits.venues_max, limits.symbols_max
     return Markets(
-        rows=np.zeros((venues, SLOTS), MARKET),
-        minutes=np.full((venues, SLOTS), -1, np.int64),
+        rows=np.zeros((venues, MARKET_MINUTES), MARKET),
+        minutes=np.full((venues, MARKET_MINUTES), -1, np.int64),
         moments=np.zeros((venues, len(BREADTHS)), MOMENT),
         counts=np.zeros((venues, len(WINDOWS)), np.int64),
         arrivals=np.zeros((venues, len(WINDOWS), WINDOW_VALUES), np.float32),
