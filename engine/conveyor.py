@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from config.schema import Core
+from detectors.table import TABLE
 from engine.closing import Minutes
+from engine.core import release_commands
 from engine.core.control import COMMAND, HOST, LOAD, PRIME, read_control
-from engine.core.effects import Effect, Event, SnapshotNeeded, Wanted
+from engine.core.effects import Effect, Event, Released, SnapshotNeeded, Wanted
 from engine.core.errors import ConfigError
 from engine.core.layouts import (
     BOOK_ASKED,
@@ -30,6 +32,7 @@ from engine.core.layouts import (
 from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordBatch, RecordKind, decode_at
 from engine.core.registry import Registry
+from engine.core.release import Release
 from engine.core.state import EngineState
 from engine.features import prime
 from engine.tape import control, slow
@@ -53,6 +56,7 @@ class Conveyor:
         self.registry = Registry()
         self.minutes = Minutes(self.registry)
         self.universe: Universe | None = None
+        self.release = Release()  # nothing of the chain depends on it
 
     # ---- records ----
 
@@ -101,6 +105,7 @@ class Conveyor:
             )
         self.configure(Core.decode(record.payload))
         self._tape.clock[[CLOCK_SEQ, CLOCK_RECV]] = record.seq, record.recv_ns
+        self.release = self.release.by_settings(self.core.signals, record.recv_ns)
         self._pin(effects)
 
     def configure(self, core: Core) -> None:
@@ -138,6 +143,9 @@ class Conveyor:
         if record.kind == RecordKind.CONFIG:
             self.configure(Core.decode(record.payload))
             self._pin(effects)
+            by_settings = self.release.by_settings(self.core.signals, record.recv_ns)
+            if by_settings != self.release:
+                self._release([Released(record.seq, by_settings)], effects)
         elif record.kind == RecordKind.INSTRUMENT:
             effects += control.add_instrument(belt, registry, record)
         elif record.kind == RecordKind.CONNECTION:
@@ -153,15 +161,35 @@ class Conveyor:
             host = read_control("host", HOST, record.payload)
             self._universe.take_host(host.kind)
             effects.append(Event(record.seq, record.recv_ns, host.kind, "", "", dict(host.detail)))
+            if host.kind == "process_start":
+                asked = str(host.detail.get("mode", ""))
+                self._release(release_commands.begin(self.release, asked, record.seq, record.recv_ns), effects)
         elif record.kind == RecordKind.LOAD:
             effects += self._universe.take_load(read_control("load", LOAD, record.payload))
         elif record.kind == RecordKind.OPERATOR:
-            effects += obey(self._universe, read_control("operator", COMMAND, record.payload))
+            self._command(record, effects)
         elif record.kind == RecordKind.PRIME:
             self._prime(record, effects)
         else:
             detail = {"kind": int(record.kind), "source": record.source}
             effects.append(Event(record.seq, record.recv_ns, "unknown_record", "", "", detail))
+
+    def _command(self, record: Record, effects: list[Effect]) -> None:
+        """What an operator asked for, of the release or of the universe."""
+        command = read_control("operator", COMMAND, record.payload)
+        if command.command in release_commands.VERBS:
+            detectors = [one.id for one in TABLE]
+            told = release_commands.obey(self.release, command, record.seq, record.recv_ns, detectors)
+            self._release(told, effects)
+        else:
+            effects += obey(self._universe, command, release_commands.VERBS)
+
+    def _release(self, told: list[Effect], effects: list[Effect]) -> None:
+        """Go by the Released among them."""
+        for effect in told:
+            if isinstance(effect, Released):
+                self.release = effect.release
+        effects += told
 
     def _prime(self, record: Record, effects: list[Effect]) -> None:
         """What an earlier journal taught of a symbol, before it has a minute of its own."""

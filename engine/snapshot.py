@@ -22,6 +22,7 @@ from engine.core.errors import ConfigError
 from engine.core.kernel import SOURCE_DIGEST
 from engine.core.layouts import CLOCK_LEDGER, CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_SEQ, LAYOUTS
 from engine.core.registry import Registry
+from engine.core.release import Release
 from engine.core.rings import RowRing
 from engine.core.schema import SCHEMA_DIGEST
 from engine.core.state import PER_SYMBOL, EngineState
@@ -189,6 +190,7 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
         "revisions": [[v, m, r] for (v, m), r in minutes.revisions.items()],
         "bar_revisions": [[v, tf, m, r] for (v, tf, m), r in minutes.bar_revisions.items()],
         "universe": conveyor.universe.encode(),
+        "release": conveyor.release.encode(),
         "layout": LAYOUT_DIGEST,
         "schema": SCHEMA_DIGEST,
         "kernels": SOURCE_DIGEST,
@@ -237,6 +239,7 @@ def restore(snapshot: Snapshot) -> Conveyor:
     minutes = conveyor.minutes
     conveyor.registry = conveyor.universe.registry = minutes.registry = Registry.decode(header["registry"])
     conveyor.universe.recall(header["universe"])
+    conveyor.release = Release.decode(header["release"])
     minutes.link, minutes.chain = header["link"], header["chain"]
     minutes.late = {(s, m): count for s, m, count in header["late"]}
     minutes.recovery.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}

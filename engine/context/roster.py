@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.core.instruments import is_of_coin
 from engine.core.registry import Registry
 
 BTC, ETH = 1, 2
 MAJORS = {"BTC": BTC, "ETH": ETH}
-QUOTES = ("USD", "FDUSD", "BUSD", "TUSD", "EUR")  # USDT and USDC begin with USD
 
 
 class Roster(NamedTuple):
@@ -20,9 +20,7 @@ class Roster(NamedTuple):
 
 def major_of(name: str) -> int:
     """BTC or ETH if a symbol's name says that this is its base: `BTC`, `BTCUSDT`, `BTC-PERP`; else 0."""
-    base, rest = name[:3].upper(), name[3:].upper()
-    alone = not rest or not rest[0].isalnum() or rest.startswith(QUOTES)
-    return MAJORS.get(base, 0) if alone else 0
+    return next((number for coin, number in MAJORS.items() if is_of_coin(name, coin)), 0)
 
 
 class Rosters:

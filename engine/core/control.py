@@ -80,11 +80,21 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What an operator asked for. arguments: as typed, checked by the core; who: local user name."""
+    """What an operator asked for. arguments: as typed, checked by the core; who: local user name.
+
+    unmet: of a promotion, the conditions that were measured and do not hold; None: nobody measured. override: why they
+    are passed over.
+    """
 
     command: str
     arguments: list[str]
     who: str = ""
+    unmet: list[str] | None = None
+    override: str = ""
+
+
+class RefusedError(Exception):
+    """A command that changes nothing. Its text is the sentence for the operator."""
 
 
 TURN, SUBSCRIPTION = TypeAdapter(Turn), TypeAdapter(Subscription)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.core.release import Release
+
 
 @dataclass(frozen=True, slots=True)
 class MarketRow:
@@ -152,6 +154,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """From here on this decides what may leave; see docs/modes.md. Every start has one, and every change of it."""
+
+    cause_seq: int
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something a person would want to read in the session's event log."""
 
@@ -164,4 +174,4 @@ class Event:
 
 
 Link = MinuteRows | RollupRows  # what adds a link to the chain
-Effect = Link | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Event
+Effect = Link | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Released | Event

@@ -10,6 +10,14 @@ from pydantic import TypeAdapter
 from engine.core.control import read_control
 from engine.core.errors import ConfigError
 
+QUOTES = ("USD", "FDUSD", "BUSD", "TUSD", "EUR")  # USDT and USDC begin with USD
+
+
+def is_of_coin(symbol: str, coin: str) -> bool:
+    """Whether a symbol's name says that this is its base: `BTC`, `BTCUSDT`, `BTC-PERP` of `BTC`; or is the name."""
+    base, rest = symbol[: len(coin)].upper(), symbol[len(coin) :].upper()
+    return base == coin.upper() and (not rest or not rest[0].isalnum() or rest.startswith(QUOTES))
+
 
 def is_symbol(name: str) -> bool:
     """Whether a name can be a symbol's: 1 to 32 ASCII characters."""

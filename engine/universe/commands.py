@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from engine.core.control import Command
+from engine.core.control import Command, RefusedError
 from engine.core.effects import Effect
 from engine.core.instruments import is_symbol
 from engine.core.layouts import PINNED_CARRIED, PINNED_OPERATOR, PINNED_SETTINGS
@@ -13,17 +13,13 @@ from engine.universe.stage import Universe
 SEVERITY = 70  # of a `hot` without a number: the least that makes an event hot (domain 11)
 
 
-class RefusedError(Exception):
-    """A command that changes nothing. Its text is the sentence for the operator."""
-
-
-def obey(universe: Universe, command: Command) -> list[Effect]:
-    """Do what is asked, at once; or say in one sentence why not."""
+def obey(universe: Universe, command: Command, others: Iterable[str] = ()) -> list[Effect]:
+    """Do what is asked, at once; or say in one sentence why not. others: commands that are obeyed elsewhere."""
     told = {"command": command.command, "arguments": command.arguments, "who": command.who}
     try:
         verb = VERBS.get(command.command)
         if verb is None:
-            raise RefusedError(f"no command {command.command!r}; known are {', '.join(VERBS)}")
+            raise RefusedError(f"no command {command.command!r}; known are {', '.join([*VERBS, *others])}")
         before, after, effects = verb(universe, command.arguments)
     except RefusedError as refused:
         return [universe.event("command_refused", "", "", told | {"reason": str(refused)})]
