@@ -23,7 +23,8 @@ MINUTES, BARS, BAR_MINUTES = RECENT, 32, 15
 PRICE_UNIT, QUOTE_UNIT, BASE_UNIT = 1_000.0, 100_000.0, 1_000.0
 MINUTE = 28_000_020  # the last of a bar is behind it
 
-# What stands in View.inputs, and the columns that it is made of: who reads the one declares the others.
+# What stands in View.inputs, and the columns that it is made of: who reads the one declares the others. That all of it
+# is null in a stale minute is said of none, as with columns.
 MADE_OF: dict[str, tuple[str, ...]] = {
     "status": ("dq_status",),
     **{name: (name,) for name in ("open", "high", "low", "close", "hma_raw")},
@@ -85,11 +86,14 @@ def a_view(kind: Kind = KINDS[0], seed: int = 1) -> View:
     bars_held[bars % BARS] = np.where(bars * BAR_MINUTES >= kind.minute - kind.minutes, bars, -1)[:, None]
     peers = np.sort(rng.permutation(count)[: max(1, count * PEERS // SYMBOLS)])
     members = rng.permutation(peers)[: max(1, count * MEMBERS // SYMBOLS)]
-    market = _market(members, kind.nulls, rng)
+    markets, markets_held = _markets(members, kind.nulls, rng), np.full(MINUTES, -1)
+    known = np.arange(kind.minute - min(kind.minutes, MINUTES - 1), kind.minute + 1)
+    markets_held[known % MINUTES] = known
     inputs = np.full((count, len(INPUTS), 2 * RECENT), np.nan)
     view = View(
-        kind.minute, members, drawn[-1].copy(), market, history, held, inputs, np.full(count, kind.minute), bars_15m,
-        bars_held, peers, np.arange(count) % (SECTORS + 1) - 1,
+        kind.minute, members, drawn[-1].copy(), markets[[kind.minute % MINUTES]], history, held, inputs,
+        np.full(count, kind.minute), bars_15m, bars_held, peers, np.arange(count) % (SECTORS + 1) - 1, markets,
+        markets_held,
     )  # fmt: skip
     write_inputs(view, INPUTS)
     return view
@@ -206,21 +210,21 @@ def _real(column: Column, closes: np.ndarray, normal: np.ndarray, rng: np.random
     return np.rint(np.abs(values)) if column.unit in ("count", "min") else values
 
 
-def _market(members: np.ndarray, nulls: float, rng: np.random.Generator) -> np.ndarray:
-    """MARKET (1,)."""
-    row = np.zeros(1, MARKET)
+def _markets(members: np.ndarray, nulls: float, rng: np.random.Generator) -> np.ndarray:
+    """MARKET (MINUTES,)."""
+    rows = np.zeros(MINUTES, MARKET)
     for column in MARKET_COLUMNS:
-        shape = (1, LENGTHS[column.name]) if column.name in LENGTHS else (1,)
-        is_null = column.null != "never" and rng.random() < nulls
+        shape = (MINUTES, LENGTHS[column.name]) if column.name in LENGTHS else (MINUTES,)
+        null: float = np.nan if column.form is Form.REAL else NULL
         if column.form is Form.SYMBOL:
-            row[column.name] = NULL if is_null else rng.choice(members, shape)
+            values = rng.choice(members, shape)
         elif column.form is Form.REAL:
-            row[column.name] = np.nan if is_null else 2.0 * rng.standard_normal(shape)
-        elif column.name in MARKET_CODES:
-            row[column.name] = NULL if is_null else rng.integers(0, len(MARKET_CODES[column.name]), shape)
+            values = 2.0 * rng.standard_normal(shape)
         else:
-            row[column.name] = rng.integers(0, 60, shape)
-    return row
+            codes = MARKET_CODES.get(column.name)
+            values = rng.integers(0, len(codes) if codes else 60, shape)
+        rows[column.name] = np.where(rng.random(shape) < (0.0 if column.null == "never" else nulls), null, values)
+    return rows
 
 
 # A column taken from another world ------------------------------------------------------------------------------------
@@ -236,11 +240,9 @@ _COLUMNS: dict[str, Column] = dict(zip(NAMES, (*COLUMNS, *MARKET_COLUMNS, *ROLLU
 def arrays_of(view: View, name: str) -> list[np.ndarray]:
     """Every array of a view in which a column stands, as views on them."""
     part, _, plain = name.rpartition(".")
-    holders = {"": (view.rows, view.history), "market": (view.market,), "15m": (view.bars_15m,)}[part]
-    column = _COLUMNS[name]
-    if part == "market":
-        return [view.market[plain]]
-    return [holder[field] for holder in holders for field in fields_of(column)]
+    holders = {"": (view.rows, view.history), "market": (view.market, view.markets), "15m": (view.bars_15m,)}[part]
+    fields = (plain,) if part == "market" else fields_of(_COLUMNS[name])
+    return [holder[field] for holder in holders for field in fields]
 
 
 @contextmanager
@@ -261,9 +263,8 @@ def taken_from(other: View, view: View, name: str) -> Iterator[View]:
 
 
 def nulled(view: View, name: str) -> View:
-    """`view` with one column null everywhere. There is no way back."""
-    column = _COLUMNS[name]
+    """`view` with one column null everywhere, now and before. There is no way back."""
     for array in arrays_of(view, name):
-        array[...] = np.nan if column.form is Form.REAL else NULL
+        array[...] = np.nan if array.dtype.kind == "f" else NULL
     write_inputs(view, [place for place, names in MADE_OF.items() if name in names])
     return view
