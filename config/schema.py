@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.errors import ConfigError
+from config.publish import Publish
 from config.section import Names, Section, require
 from config.signals import Signals
 
@@ -398,6 +399,7 @@ class Config(Section):
     state: State = Field(State(), description="Snapshots of the engine's state.")
     retention: Retention = Field(Retention(), description="What is removed from a session's folder, and when.")
     metrics: Metrics = Field(Metrics(), description="Figures for Prometheus.")
+    publish: Publish = Field(Publish(), description="Sinks of signals, and how patient each of them is.")
     venues: Venues = Field(Venues(), description="The exchanges.")
     feeds: Feeds = Field(Feeds(), description="How connections are kept alive.")
     time: Time = Field(Time(), description="Which clock the process lives by.")

@@ -1,0 +1,1 @@
+"""The way of a signal to the outside; docs/delivery.md has the rules."""
