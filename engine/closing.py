@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from config.schema import Core
+from detectors import stage as detectors
+from detectors.table import TABLE
 from engine.bars import stage as bars
 from engine.context import stage as context
 from engine.context.roster import Rosters
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
-from engine.core.effects import Effect, Event, MarketRow, MinuteRows, RollupRows
+from engine.core.effects import Effect, Event, Found, MarketRow, MinuteRows, RollupRows
 from engine.core.layouts import (
     CLOCK_LEDGER,
     CLOCK_NOW,
@@ -21,6 +23,7 @@ from engine.core.layouts import (
 )
 from engine.core.marks import add_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
+from engine.core.pack import Pack, make_pack
 from engine.core.records import Record, RecordKind
 from engine.core.registry import Registry
 from engine.core.rings import words_of
@@ -32,6 +35,7 @@ from engine.features import stage as features
 from engine.quality import stage as quality
 from engine.recovery import Recovery, Verdict, proven
 from engine.rollups import stage as rollups
+from engine.signals import stage as signals
 from engine.tape import stage as tape
 from engine.tape.carriers import Turned, venue_time
 from engine.tape.message import Candle, MalformedError
@@ -56,7 +60,11 @@ STAGES = (
     "universe",
     "features",
     "context",
+    "detectors",
+    "signals",
 )  # read downwards: digests, bench rows and replay's comparison points come from it
+
+NO_WORDS = np.zeros(0, np.int64)
 
 
 class Minutes:
@@ -68,6 +76,7 @@ class Minutes:
     state: EngineState
     universe: Universe
     core: Core
+    pack: Pack
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -82,6 +91,7 @@ class Minutes:
     def configure(self, state: EngineState, universe: Universe, core: Core) -> None:
         """Go by this epoch from now on."""
         self.state, self.universe, self.core = state, universe, core
+        self.pack = make_pack(TABLE, core.signals)
 
     def fold(self) -> None:
         """Empty the tick buffers into the sums of their minutes."""
@@ -294,22 +304,50 @@ class Minutes:
         self.revisions.pop((venue, minute - self.core.limits.history_minutes), None)
         name = self.registry.venues[venue]
         symbols, scales = self._symbols(members)
+        told = None if market is None else MarketRow(market[0].copy(), self._named_in(market))
+        found = None if told is None else self._detect(venue, minute, revision, members, told, effects)
         digests = {}
         for stage in STAGES:
-            words = tape.close(self.state.tape, venue) if stage == "tape" else row_words(stage, rows, self.state.room)
-            if stage == "context" and market is not None:
-                words = np.concatenate([words.ravel(), context.words_of(market).ravel()])
+            words = self._words_of(stage, venue, rows, market, found)
             digests[stage] = stage_digest(stage, name, minute, revision, symbols, words)
         self.chain = next_link(self.chain, self.link, name, minute, revision, digests)
         seq = int(self.state.tape.clock[CLOCK_SEQ])
-        told = None if market is None else MarketRow(market[0].copy(), self._named_in(market))
         effects.append(
-            MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision, told)
+            MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision, told, found)
         )
         self.link += 1
         if revision:
             for frame, last, changed in rollups.judge(self.state, venue, members, minute):
                 self._publish_bars(venue, frame, last, changed, effects)
+
+    def _detect(
+        self, venue: int, minute: int, revision: int, members: np.ndarray, market: MarketRow, effects: list[Effect]
+    ) -> Found:
+        """Read the minutes that were not read yet, in the order of names; what was found, and what became of it."""
+        order = self.rosters.of(venue, self.registry).order
+        unread = signals.unread(self.state, order[np.isin(order, members)], minute)
+        row = market.row.reshape(1)
+        failed = detectors.look(self.state, unread, minute, row, self.pack)
+        found = signals.judge(self.state, unread, minute, row, self.pack)
+        clock = self.state.tape.clock
+        for name, reason in failed:
+            detail = {"detector": name, "reason": reason}
+            effects.append(Event(int(clock[CLOCK_SEQ]), int(clock[CLOCK_NOW]), "detector_quarantined", "", "", detail))
+        return signals.tell(self.state, self.registry, venue, minute, revision, self.link, found, market, self.pack)
+
+    def _words_of(
+        self, stage: str, venue: int, rows: np.ndarray, market: np.ndarray | None, found: Found | None
+    ) -> np.ndarray:
+        """What the digest of a stage covers."""
+        if stage == "tape":
+            return tape.close(self.state.tape, venue)
+        if stage in ("detectors", "signals"):
+            words_of_stage = signals.words_found if stage == "detectors" else signals.words_judged
+            return NO_WORDS if found is None else words_of_stage(found)
+        words = row_words(stage, rows, self.state.room)
+        if stage == "context" and market is not None:
+            words = np.concatenate([words.ravel(), context.words_of(market).ravel()])
+        return words
 
     def _publish_bars(self, venue: int, frame: Frame, minute: int, members: np.ndarray, effects: list[Effect]) -> None:
         """Remember the bars that end with a minute, digest them, add a link to the chain."""

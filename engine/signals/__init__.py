@@ -1,0 +1,1 @@
+"""The stage `signals`: what becomes of what detectors found, and what is said of it."""
