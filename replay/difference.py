@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from engine.core.errors import ConveyorError
 from engine.core.minutes import MS_PER_MINUTE, label
 from engine.core.schema import TIMEFRAME
+from engine.io.candidates import CANDIDATES
 from engine.io.columns import BARS, MINUTES, Table
 from engine.io.database import StoreUnavailableError, first_line
 from engine.io.digest_line import DigestLine
@@ -178,7 +179,7 @@ def _compare_stored(a: SessionReader, b: SessionReader, lines: Iterable[DigestLi
 
 def _row_of(a: SessionReader, b: SessionReader, line: DigestLine, found: Difference) -> Difference:
     """The cell behind a digest that differs, if the stores can name it."""
-    of = MINUTES if line.tf == TIMEFRAME else BARS
+    of = CANDIDATES if found.stage in ("detectors", "signals") else MINUTES if line.tf == TIMEFRAME else BARS
     mine, other = (stored_rows(session, line.link, line.link, of) for session in (a, b))
     for rows in (mine, other):
         if isinstance(rows, Difference):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _folder = click.Path(file_okay=False, path_type=Path)
 session_argument = click.argument("session", type=_folder)
 TABLES = (  # as in engine.io.tables, which is slow to import
-    "features_snapshot", "features_15m", "features_1h", "market_snapshot", "feature_revisions", "rollup_revisions",
-    "market_revisions", "digests",
+    "features_snapshot", "features_15m", "features_1h", "market_snapshot", "candidates", "signals", "feature_revisions",
+    "rollup_revisions", "market_revisions", "digests",
 )  # fmt: skip
 ROWS_AT_ONCE = 4096
 
@@ -39,7 +39,8 @@ def sql(arguments: tuple[str, ...], rows: int, timeout: float, as_json: bool) ->
     """Run a query over a session's store; nothing can be changed.
 
     features_snapshot holds the newest revision of every minute and bar, features_15m and features_1h the bars alone,
-    market_snapshot the market of each minute; feature_revisions, rollup_revisions and market_revisions hold every
+    market_snapshot the market of each minute; candidates what detectors found and what became of it, signals those that
+    were published; feature_revisions, rollup_revisions and market_revisions hold every
     revision, digests the chain. DESCRIBE features_snapshot lists columns.
 
     Without SESSION, or while an engine runs in it, the engine answers, within --rows and --timeout.

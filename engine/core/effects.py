@@ -47,13 +47,16 @@ class Signal:
 class Found:
     """What detectors found in one reading of a venue's minute, and what became of it.
 
-    rows: engine.core.signal_columns.CANDIDATE (n,), a copy, by symbol and place in the table. symbols, detectors: name
-    of each row's. signals: of the rows whose reason is PUBLISHED, in the same order. config_hash: of the pack.
+    rows: engine.core.signal_columns.CANDIDATE (n,), a copy, by symbol and place in the table. symbols, detectors,
+    classes: name of each row's; into: of the detector it was coalesced into, "" for none. signals: of the rows whose
+    reason is PUBLISHED, in the same order. config_hash: of the pack.
     """
 
     rows: np.ndarray
     symbols: tuple[str, ...]
     detectors: tuple[str, ...]
+    classes: tuple[str, ...]
+    into: tuple[str, ...]
     signals: tuple[Signal, ...]
     config_hash: str
 

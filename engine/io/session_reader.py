@@ -28,6 +28,8 @@ _ORDER = {
     "market_snapshot": "exchange_ts, venue",
     "rollup_revisions": "link, rowid",
     "market_revisions": "link, rowid",
+    "candidates": "link, rowid",
+    "signals": "link, rowid",
     "digests": "link, rowid",
 }
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from engine.core.effects import Link, MinuteRows
 from engine.core.rollup_columns import TIMEFRAMES
 from engine.core.schema import COLUMNS, SCHEMA_DIGEST
+from engine.io.candidates import CANDIDATES, SIGNALS, found_to_arrow
 from engine.io.columns import (
     BARS,
     DECIMAL,
@@ -26,7 +27,7 @@ from engine.io.markets import MARKETS, markets_to_arrow
 
 TABLES = (
     "features_snapshot", "features_15m", "features_1h", "market_snapshot",
-    "feature_revisions", "rollup_revisions", "market_revisions", "digests",
+    "candidates", "signals", "feature_revisions", "rollup_revisions", "market_revisions", "digests",
 )  # fmt: skip
 
 # Alias -> the product's name: one quantity has one name, others are aliases in the view.
@@ -55,6 +56,8 @@ BAR_ONLY = tuple(field for field in BARS.fields if field.name not in {other.name
 _COMMENTS = {
     "feature_revisions": "every revision of every minute row, in the order of the digest chain; append-only",
     "rollup_revisions": "every revision of every bar of 15m and 1h, in the order of the digest chain; append-only",
+    "candidates": "every trigger of a detector in every reading of a minute, and what became of it; append-only",
+    "signals": "the candidates that became signals, with what was said of them; append-only",
     "digests": "the digest chain: a line per closed minute or bar of a venue, or later revision; append-only",
     "features_snapshot": "the newest revision of every minute and bar, with the user guide's names as aliases",
     "market_revisions": "every revision of the market of each venue and minute, in the order of the chain; append-only",
@@ -74,6 +77,7 @@ def links_to_arrow(links: Sequence[Link]) -> dict[str, pa.RecordBatch]:
     told = [link for link in links if isinstance(link, MinuteRows) and link.market is not None]
     if told:
         found[MARKETS.table] = markets_to_arrow(told)
+    found |= found_to_arrow([link for link in links if isinstance(link, MinuteRows)])
     return found | {"digests": digests_to_arrow(links)}
 
 
@@ -137,7 +141,7 @@ def ddl() -> list[str]:
     ]
 
 
-REVISIONS: tuple[Table, ...] = (MINUTES, BARS, MARKETS)
+REVISIONS: tuple[Table, ...] = (MINUTES, BARS, MARKETS, CANDIDATES, SIGNALS)
 _TABLES = {of.table: of.fields for of in REVISIONS} | {"digests": DIGEST_FIELDS}
 LAYOUT_DIGEST = hashlib.sha256(
     repr([[(f.name, str(f.arrow), f.comment) for f in fields] for fields in _TABLES.values()] + [views()]).encode()

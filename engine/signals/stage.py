@@ -75,8 +75,16 @@ def tell(
                     severity, direction, payload,
                 )
             )  # fmt: skip
-    names, asked = tuple(registry.names[s] for s in symbols), tuple(pack.table[place].id for place in places)
-    return Found(found.copy(), names, asked, tuple(signals), pack.digest)
+    asked = [pack.table[place] for place in places]
+    return Found(
+        found.copy(),
+        symbols=tuple(registry.names[s] for s in symbols),
+        detectors=tuple(detector.id for detector in asked),
+        classes=tuple(detector.signal_class for detector in asked),
+        into=tuple(pack.table[place].id if place >= 0 else "" for place in found["into"].tolist()),
+        signals=tuple(signals),
+        config_hash=pack.digest,
+    )
 
 
 def words_found(found: Found) -> np.ndarray:
