@@ -19,6 +19,7 @@ from engine.core.effects import MarketRow
 from engine.core.market import MARKET, MARKET_COLUMNS
 from engine.core.minutes import close_ms
 from engine.core.schema import CODES, COLUMNS, NULL, ROW, Form, Reason, reason_names
+from engine.io.candidates import CANDIDATES, SIGNALS
 from engine.io.columns import (
     ARROW_SCHEMA,
     BARS,
@@ -217,7 +218,8 @@ def test_every_column_of_every_table_tells_unit_null_rule_and_source():
             assert "source: " in comment
     assert {table for table, _ in comments} == set(TABLES)
     views = 2 * (len(bars) + len(TOLD)) + len(minutes) + len(only) + len(ALIASES) + len(TOLD)
-    assert len(comments) == len(minutes) + len(bars) + 2 * len(MARKETS.fields) + len(DIGEST_FIELDS) + views
+    plain = len(DIGEST_FIELDS) + len(CANDIDATES.fields) + len(SIGNALS.fields)
+    assert len(comments) == len(minutes) + len(bars) + 2 * len(MARKETS.fields) + plain + views
 
 
 def test_an_alias_is_the_column_it_names():
