@@ -50,6 +50,7 @@ from engine.tape.watermark import (
     adapt_lateness,
     clock_offset,
 )
+from engine.universe.hot import make_hot
 from engine.universe.stage import Universe
 from engine.witness import witness_of
 
@@ -316,6 +317,8 @@ class Minutes:
             MinuteRows(self.link, seq, name, minute, symbols, scales, rows, digests, self.chain, revision, told, found)
         )
         self.link += 1
+        if found is not None and found.signals:
+            effects += make_hot(self.universe, venue, found.signals, self.core.signals.hot_severity_min)
         if revision:
             for frame, last, changed in rollups.judge(self.state, venue, members, minute):
                 self._publish_bars(venue, frame, last, changed, effects)

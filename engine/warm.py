@@ -20,6 +20,7 @@ import orjson
 from numba.core import event
 
 from config.schema import Core
+from detectors.table import TABLE
 from engine import snapshot
 from engine.context import stage as context
 from engine.conveyor import Conveyor
@@ -85,7 +86,8 @@ def _story() -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def _records() -> Iterator[Record]:
-    core = Core.model_validate({"limits": LIMITS})
+    every = {detector.id: {"enabled": True} for detector in TABLE}  # one that is switched on later compiles nothing
+    core = Core.model_validate({"limits": LIMITS, "signals": {"detectors": every}})
     yield Record(0, BEGIN_MS * NS_PER_MS, 0, RecordKind.CONFIG, core.encode())
     for seq, (ms, kind, source, payload) in enumerate(_story(), 1):
         yield Record(seq, (BEGIN_MS + ms) * NS_PER_MS, source, kind, payload)

@@ -39,7 +39,7 @@ def signal(number: int, symbol: str = "BTC", detector: str = "vol_spike", stage:
 
 
 def minute(link: int, signals: Sequence[Signal]) -> MinuteRows:
-    found = Found(ROWS, (), (), tuple(signals), "hash")
+    found = Found(ROWS, (), (), (), (), tuple(signals), "hash")
     return MinuteRows(link, link, "hyperliquid", link, (), (), ROWS, {}, "chain", found=found)
 
 
