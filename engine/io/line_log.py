@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 
 import orjson
@@ -12,6 +14,7 @@ import orjson
 from engine.io.disk import Disk, write_all
 
 READ_BYTES = 256 << 10  # at a time
+RETRY_S = 0.5  # between two attempts on a disk that refuses
 
 Known = Callable[[int, bytes], None]
 
@@ -120,6 +123,30 @@ class LineLog:
                 known(at, line)
                 position = at + len(line) + 1
         return position
+
+
+class Syncing:
+    """Makes a log durable behind the loop's back, whenever `wake` says that there is something new.
+
+    told: called in the loop after each attempt. executor: the sync runs in it; None: in the loop's own.
+    """
+
+    def __init__(self, log: LineLog, told: Callable[[], None], executor: Executor | None = None) -> None:
+        self._log, self._told, self._executor = log, told, executor
+        self._woken = asyncio.Event()
+        self.wake = self._woken.set
+
+    async def run(self) -> None:
+        """For ever; what is there already counts as new."""
+        loop = asyncio.get_running_loop()
+        self._woken.set()
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while not await loop.run_in_executor(self._executor, self._log.sync):
+                self._told()
+                await asyncio.sleep(RETRY_S)
+            self._told()
 
 
 def _placed(position: int, lines: list[bytes]) -> list[tuple[int, bytes]]:

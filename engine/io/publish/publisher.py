@@ -18,6 +18,7 @@ from engine.core.errors import ConfigError, ConveyorError
 from engine.core.ports import Clock
 from engine.core.release import Reach, Release
 from engine.io.disk import OS_DISK, Disk
+from engine.io.line_log import Syncing
 from engine.io.publish.delivery import Delivery
 from engine.io.publish.jetstream import JetStream
 from engine.io.publish.outbox import Outbox
@@ -27,7 +28,6 @@ from engine.io.publish.stream import Stream
 from engine.io.publish.webhook import Webhook, secret_of
 
 FOLDER = "outbox"  # of cursors and dead letters
-DISK_RETRY_S = 0.5
 AGAIN_S = 5.0  # until a sink that could not be made is tried again
 
 
@@ -52,11 +52,12 @@ class Publisher:
         disk.make_folder(self._folder)
         self.outbox = Outbox(session, clock, self.reaches, disk)
         self._executor = ThreadPoolExecutor(1, "outbox") if threads else None
-        self._taken, self._released = asyncio.Event(), asyncio.Event()
+        self._released = asyncio.Event()
         self._running: list[_Running] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.trouble = self._noted = ""
-        self.outbox.on_taken = self._taken.set
+        self._syncing = Syncing(self.outbox.log, self._synced, self._executor)
+        self.outbox.on_taken = self._syncing.wake
 
     def reaches(self, signal: Signal) -> tuple[Reach, str]:
         """How far it may go now. Asked when it is taken, and again right before each attempt to send it."""
@@ -82,10 +83,9 @@ class Publisher:
     def start(self) -> None:
         """In the loop, when recovery is over."""
         self._tasks = [
-            asyncio.create_task(self._write(), name="outbox"),
+            asyncio.create_task(self._syncing.run(), name="outbox"),
             asyncio.create_task(self._adapt(), name="sinks"),
         ]
-        self._taken.set()  # what recovery brought
         self._released.set()
 
     async def stop(self) -> None:
@@ -109,16 +109,8 @@ class Publisher:
             "sinks": [one.sink.status() for one in self._running],
         }
 
-    async def _write(self) -> None:
-        """The outbox onto the disk, whenever there is something new."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._taken.wait()
-            self._taken.clear()
-            while not await loop.run_in_executor(self._executor, self.outbox.sync):
-                self.outbox.told(loop.time())
-                await asyncio.sleep(DISK_RETRY_S)
-            self.outbox.told(loop.time())
+    def _synced(self) -> None:
+        self.outbox.told(asyncio.get_running_loop().time())
 
     # ---- what exists in which mode ----
 

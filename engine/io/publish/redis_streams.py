@@ -21,16 +21,16 @@ class RedisStreams:
         self._topic, self._length_max = topic, length_max
 
     async def send(self, entries: Sequence[Entry], published_ns: int) -> None:
-        await self.put([(entry.id, entry.message(published_ns)) for entry in entries])
+        await self.put([(entry.id, "", entry.message(published_ns)) for entry in entries])
 
-    async def put(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """(id, message) as entries with the fields `id` and `message`: all of them or none."""
+    async def put(self, messages: Sequence[tuple[str, str, bytes]]) -> None:
+        """(id, key, message) as entries with the fields `id` and `message`: all of them or none, in this order."""
         import redis
 
         try:
             # Not a client's own retries: whether it may still be sent is asked before each attempt.
             async with self._redis.pipeline(transaction=True) as pipeline:
-                for id_, message in messages:
+                for id_, _, message in messages:
                     fields: dict[Any, Any] = {"id": id_, "message": message}
                     pipeline.xadd(self._topic, fields, maxlen=self._length_max, approximate=True)
                 await pipeline.execute()

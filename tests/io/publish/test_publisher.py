@@ -118,8 +118,8 @@ def test_a_kill_within_a_batch_of_effects_counts_from_its_place_on(monkeypatch: 
     killed = in_mode("production").without(["vol_spike"])
 
     async def told() -> None:
-        rows = [minute(0, [signal(0)]), Released(0, killed), minute(1, [signal(100), signal(101, detector="oi_spike")])]
-        story.publisher.perform(rows)
+        later = [signal(100), signal(101, detector="oi_spike")]
+        story.publisher.perform([minute(0, [signal(0)]), Released(0, killed), minute(1, later)])
         await asyncio.sleep(1)
         whys = [entry.why for entry in _entries(story)]
         assert whys == ["", "kill", ""]

@@ -1,0 +1,1 @@
+"""Messages between modules; docs/delivery.md has the rules."""
