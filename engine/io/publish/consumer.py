@@ -23,8 +23,8 @@ class Deduplicator:
 
     def is_news(self, message: dict[str, Any]) -> bool:
         """False for an id that was seen, and for what was emitted before the last of the same debounce_key."""
-        id_, payload = message["id"], message["payload"]
-        key, emitted_at = payload["debounce_key"], payload["emitted_at"]
+        id_, event = message["id"], message["payload"]["event"]
+        key, emitted_at = event["debounce_key"], event["emitted_at"]
         if id_ in self._ids:
             self.repeated += 1
             return False

@@ -332,6 +332,7 @@ def test_killed_at_any_step_what_was_durable_is_handled_and_nothing_out_of_its_o
                     message = world.plan(n)
                     world.bus.send(message)
                     await asyncio.sleep(0.5)
+                    world.disk.list(SESSION)  # a process that is dead by now gets no further
                     sent.append(message)
 
             world.for_s(5, told)

@@ -28,10 +28,8 @@ ROWS = np.empty(0)
 def signal(number: int, symbol: str = "BTC", detector: str = "vol_spike", stage: str = "production") -> Signal:
     """The same number gives the same signal."""
     key, exchange_ts = f"hyperliquid:{symbol}:spike:1m", 1_700_000_040_000 + number // 100 * 60_000
-    payload = {
-        "debounce_key": key, "emitted_at": exchange_ts, "event_id": f"s{number:06}", "subtype": detector,
-        "text": 'a text with ,"payload":{ in it', "value": 0.1 + number,
-    }  # fmt: skip
+    event = {"debounce_key": key, "emitted_at": exchange_ts, "event_id": f"s{number:06}", "subtype": detector}
+    payload = {"event": event, "text": 'a text with ,"payload":{ in it', "value": 0.1 + number}
     return Signal(
         f"s{number:06}", "hyperliquid", symbol, key, detector, "spike", stage, exchange_ts, 70, 1,
         orjson.dumps(payload, option=orjson.OPT_SORT_KEYS),

@@ -299,7 +299,7 @@ def test_a_consumer_ignores_what_is_older_than_the_last_of_its_key():
     consumer = Deduplicator(ids_kept=2)
 
     def told(id_: str, key: str, emitted_at: int) -> bool:
-        return consumer.is_news({"id": id_, "payload": {"debounce_key": key, "emitted_at": emitted_at}})
+        return consumer.is_news({"id": id_, "payload": {"event": {"debounce_key": key, "emitted_at": emitted_at}}})
 
     assert [told("a", "k", 5), told("a", "k", 5), told("b", "k", 4), told("c", "other", 4), told("d", "k", 5)] == [
         True, False, False, True, True,
