@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 from zlib import crc32
 
 import numpy as np
@@ -15,6 +16,7 @@ from replay.detectors.world import EDGES, KINDS, NAMES, NOTHING, Kind, a_view, t
 
 ID = re.compile(r"[a-z][a-z0-9_]*_v[1-9][0-9]*")
 SEEDS = (1, 2)
+PAIRS = ((3, 4), (5, 6))  # seeds of minutes, and of those that columns are taken from
 NOT_WRITTEN = -7  # stands in every field of the findings of symbols that are not looked at
 REALS = ("measure", "primary", "secondary")
 CODES = (("is_met", (0, 1)), ("is_allowed", (0, 1)), ("direction", (-1, 0, 1)))
@@ -116,8 +118,8 @@ def behaves_wrongly(detector: Detector, view: View, kind: Kind) -> Iterator[str]
 def moved_by(detectors: Sequence[Detector], kinds: Sequence[Kind] = KINDS) -> dict[str, set[str]]:
     """Id -> columns that move a bit of what the detector finds, when they are taken from other minutes."""
     moved: dict[str, set[str]] = {detector.id: set() for detector in detectors}
-    for kind in kinds:
-        view, other = (a_view(kind, seed) for seed in (3, 4))
+    for kind, pair in product(kinds, PAIRS):
+        view, other = (a_view(kind, seed) for seed in pair)
         usual = [found_by(detector, view).tobytes() for detector in detectors]
         for name in NAMES:
             with taken_from(other, view, name):

@@ -73,7 +73,7 @@ def fields_of(column: Column) -> tuple[str, ...]:
 
 def a_view(kind: Kind = KINDS[0], seed: int = 1) -> View:
     """A view drawn by `seed`. Members are some of the peers, by no order; not every symbol is a peer."""
-    rng = np.random.default_rng([seed, kind.minute, kind.symbols])
+    rng = np.random.default_rng([seed, kind.minute, kind.minutes, kind.symbols, round(100 * kind.nulls)])
     count = kind.symbols
     drawn = _rows(ROW, COLUMNS, MINUTES + 1, count, kind.nulls, rng)
     history, held = np.zeros((MINUTES, count), ROW), np.full((MINUTES, count), -1)
