@@ -72,9 +72,9 @@ DETECTORS = (
     Detector(
         id="shift_funding_v1", subtype="shift.funding_jolt_h_1", signal_class="shift", threshold=1.0,
         unit="10 bp an hour",
-        trigger="|funding_rate_hour - funding_rate_hour of t-60| / 0.001, both as their newest rows have it",
+        trigger="|funding_rate_hour - funding_rate_hour of t-60| / 0.001",
         primary="2.5 times the measure", secondary="none", inputs=("funding_rate_hour",), minutes=HOUR_MINUTES + 1,
         cooldown_s=300, half_life_s=600, find=find_funding,
-        source="No column predicts the next rate, so a sign that is about to turn is not looked for.",
+        source="Null if t-60 has no row. No column predicts the next rate, so a sign about to turn is not looked for.",
     ),
 )  # fmt: skip

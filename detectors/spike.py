@@ -161,13 +161,13 @@ DETECTORS = (
     Detector(
         id="spike_liq_v1", subtype="spike.liq_cluster_m_5", signal_class="spike", threshold=3.0,
         unit="forced orders in 5 minutes",
-        trigger="liq_count_m_5; if liquidation_count is null, (z_ret_abs_m_1 + z_spread_p95_m_1 + "
-        "max(0, -z_oi_roc_m_5)) / 2, where then oi_roc_m_5 < 0",
-        primary="2 sqrt(liq_count_m_5), the distance of a count from 0 in sigma; if liquidation_count is null, "
-        "(z_ret_abs_m_1 + z_spread_p95_m_1 + max(0, -z_oi_roc_m_5)) / sqrt 3",
+        trigger="liq_count_m_5; if liquidation_count is null, L / 2, where then oi_roc_m_5 < 0",
+        primary="2 sqrt(liq_count_m_5); if liquidation_count is null, L / sqrt 3",
         secondary="z_ret_abs_m_1", direction="sign of ret_m_5",
         inputs=("liq_count_m_5", "liquidation_count", "z_ret_abs_m_1", "z_spread_p95_m_1", "z_oi_roc_m_5",
                 "oi_roc_m_5", "ret_m_5"),
         cooldown_s=60, half_life_s=240, find=find_liquidations,
+        source="L = z_ret_abs_m_1 + z_spread_p95_m_1 + max(0, -z_oi_roc_m_5), what forced orders leave behind, where "
+        "the venue tells of none. 6 of it stand for 3 orders.",
     ),
 )  # fmt: skip

@@ -38,7 +38,7 @@ DETECTORS = (
         trigger="market.shock_count / max(4, ceil(0.15 market.eligible_count)) of the symbol market.leader; null of "
         "every other",
         precondition="market.dq_status is ok",
-        primary="2 sqrt(market.shock_count), the distance of a count from 0 in sigma", secondary="none",
+        primary="2 sqrt(market.shock_count)", secondary="none",
         inputs=("market.shock_count", "market.eligible_count", "market.leader", "market.dq_status"),
         cooldown_s=60, half_life_s=60, find=find_basket,
     ),

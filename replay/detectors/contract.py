@@ -12,7 +12,7 @@ import numpy as np
 from engine.core.detector import CLASSES, FINDING, Detector, View
 from engine.core.feature_state import RECENT
 from engine.core.schema import Tier
-from replay.detectors.world import EDGES, KINDS, NAMES, NOTHING, Kind, a_view, taken_from
+from replay.detectors.world import EDGES, KINDS, NAMES, NOTHING, Kind, a_view, changed
 
 ID = re.compile(r"[a-z][a-z0-9_]*_v[1-9][0-9]*")
 SEEDS = (1, 2)
@@ -122,7 +122,7 @@ def moved_by(detectors: Sequence[Detector], kinds: Sequence[Kind] = KINDS) -> di
         view, other = (a_view(kind, seed) for seed in pair)
         usual = [found_by(detector, view).tobytes() for detector in detectors]
         for name in NAMES:
-            with taken_from(other, view, name):
+            with changed(view, name, other):
                 for detector, found in zip(detectors, usual, strict=True):
                     if name not in moved[detector.id] and found_by(detector, view).tobytes() != found:
                         moved[detector.id].add(name)

@@ -234,37 +234,30 @@ NAMES = (
     *(f"market.{column.name}" for column in MARKET_COLUMNS),
     *(f"15m.{column.name}" for column in ROLLUP_COLUMNS),
 )  # everything that a detector can declare
-_COLUMNS: dict[str, Column] = dict(zip(NAMES, (*COLUMNS, *MARKET_COLUMNS, *ROLLUP_COLUMNS), strict=True))
+COLUMN_OF: dict[str, Column] = dict(zip(NAMES, (*COLUMNS, *MARKET_COLUMNS, *ROLLUP_COLUMNS), strict=True))
 
 
 def arrays_of(view: View, name: str) -> list[np.ndarray]:
     """Every array of a view in which a column stands, as views on them."""
     part, _, plain = name.rpartition(".")
     holders = {"": (view.rows, view.history), "market": (view.market, view.markets), "15m": (view.bars_15m,)}[part]
-    fields = (plain,) if part == "market" else fields_of(_COLUMNS[name])
+    fields = (plain,) if part == "market" else fields_of(COLUMN_OF[name])
     return [holder[field] for holder in holders for field in fields]
 
 
 @contextmanager
-def taken_from(other: View, view: View, name: str) -> Iterator[View]:
-    """`view` with one column, of now and before, as `other` has it; both are of one kind."""
-    mine, theirs = arrays_of(view, name), arrays_of(other, name)
+def changed(view: View, name: str, other: View | None) -> Iterator[View]:
+    """`view` with one column, of now and before, as `other` of the same kind has it; None: null everywhere."""
+    arrays = arrays_of(view, name)
+    values = arrays_of(other, name) if other else [np.nan if a.dtype.kind == "f" else NULL for a in arrays]
     made = [place for place, names in MADE_OF.items() if name in names]
-    before = [array.copy() for array in mine]
+    before = [array.copy() for array in arrays]
     try:
-        for array, values in zip(mine, theirs, strict=True):
-            array[...] = values
+        for array, value in zip(arrays, values, strict=True):
+            array[...] = value
         write_inputs(view, made)
         yield view
     finally:
-        for array, values in zip(mine, before, strict=True):
-            array[...] = values
+        for array, value in zip(arrays, before, strict=True):
+            array[...] = value
         write_inputs(view, made)
-
-
-def nulled(view: View, name: str) -> View:
-    """`view` with one column null everywhere, now and before. There is no way back."""
-    for array in arrays_of(view, name):
-        array[...] = np.nan if array.dtype.kind == "f" else NULL
-    write_inputs(view, [place for place, names in MADE_OF.items() if name in names])
-    return view
