@@ -41,6 +41,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     from bench.ends import journal, stall
     from bench.features import one_minute
     from bench.folds import folds
+    from bench.signals import many
+    from bench.signals import one_minute as judged
     from bench.start import start
 
     passes = 9 if plan.full else 3
@@ -60,6 +62,9 @@ def steps(plan: Plan) -> Iterator[Step]:
         yield f"closes of {symbols} symbols", partial(closes, symbols, 500 if plan.full and symbols in CLOSING else 60)
     for symbols in CLOSING:
         yield f"features of {symbols} symbols", partial(one_minute, symbols, 480 if plan.full else 60)
+    for symbols in CLOSING:
+        yield f"signals of {symbols} symbols", partial(judged, symbols, 480 if plan.full else 60)
+    yield "many signals", many
     if plan.full:
         from bench.year import year
 

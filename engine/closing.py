@@ -306,7 +306,7 @@ class Minutes:
         name = self.registry.venues[venue]
         symbols, scales = self._symbols(members)
         told = None if market is None else MarketRow(market[0].copy(), self._named_in(market))
-        found = None if told is None else self._detect(venue, minute, revision, members, told, effects)
+        found = None if told is None else self.detect(venue, minute, revision, members, told, effects)
         digests = {}
         for stage in STAGES:
             words = self._words_of(stage, venue, rows, market, found)
@@ -323,7 +323,7 @@ class Minutes:
             for frame, last, changed in rollups.judge(self.state, venue, members, minute):
                 self._publish_bars(venue, frame, last, changed, effects)
 
-    def _detect(
+    def detect(
         self, venue: int, minute: int, revision: int, members: np.ndarray, market: MarketRow, effects: list[Effect]
     ) -> Found:
         """Read the minutes that were not read yet, in the order of names; what was found, and what became of it."""

@@ -62,11 +62,13 @@ def tell(
         for k in np.flatnonzero(found["into"] >= 0).tolist():
             merged.setdefault((symbols[k], int(found["into"][k])), []).append(pack.table[places[k]].subtype)
         speaker = Speaker(name, minute, revision, link, pack.digest, market, state.features.ring)
-        for k in published:
+        rows = state.history.at(minute, found["symbol"][published])  # as they were published
+        for i, k in enumerate(published):
             s, detector = symbols[k], pack.table[places[k]]
             symbol = registry.names[s]
-            row = state.history.at(minute, np.array([s]))  # as it was published
-            identity, payload = speaker.payload(symbol, s, row, found[k], detector, merged.get((s, places[k]), ()))
+            identity, payload = speaker.payload(
+                symbol, s, rows[i : i + 1], found[k], detector, merged.get((s, places[k]), ())
+            )
             key, stage = key_of(name, symbol, detector.signal_class), STAGES[pack.rules["stage"][places[k]]]
             severity, direction = int(found["severity"][k]), int(found["direction"][k])
             signals.append(
