@@ -26,7 +26,7 @@ from engine.context import stage as context
 from engine.conveyor import Conveyor
 from engine.core.instruments import Instrument
 from engine.core.kernel import CACHE, KERNELS, ROOT, WARM_MARK
-from engine.core.layouts import SLOTS
+from engine.core.market_state import MARKET_MINUTES
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
 from engine.core.schema import CloseReason
@@ -106,7 +106,7 @@ def _keep(conveyor: Conveyor) -> None:
     """Upkeep behind the last minute of an hour, and another one that had a market row: all that learns and fits."""
     state, roster = conveyor.state, conveyor.minutes.rosters.of(0, conveyor.registry)
     assert state is not None
-    state.market.minutes[0, (MINUTE - 1) % SLOTS] = MINUTE - 1
+    state.market.minutes[0, (MINUTE - 1) % MARKET_MINUTES] = MINUTE - 1
     features.settle(state, roster.order, MINUTE)
     context.settle(state, 0, MINUTE, roster)
 
