@@ -85,6 +85,7 @@ class Minutes:
         self.chain = GENESIS
         self.late: dict[tuple[int, int], int] = {}  # (symbol, minute) -> trades after grace since the last TICK
         self.rosters = Rosters()
+        self.sectors = detectors.Sectors()
         self.recovery = Recovery()
         self.revisions: dict[tuple[int, int], int] = {}  # (venue, minute) -> newest revision, while it is remembered
         self.bar_revisions: dict[tuple[int, str, int], int] = {}  # (venue, timeframe, last minute) -> likewise
@@ -330,7 +331,8 @@ class Minutes:
         order = self.rosters.of(venue, self.registry).order
         unread = signals.unread(self.state, order[np.isin(order, members)], minute)
         row = market.row.reshape(1)
-        failed = detectors.look(self.state, unread, minute, row, self.pack)
+        sectors = self.sectors.of(self.registry.names, self.pack.settings.sectors)
+        failed = detectors.look(self.state, unread, minute, row, order, sectors, self.pack)
         found = signals.judge(self.state, unread, minute, row, self.pack)
         clock = self.state.tape.clock
         for name, reason in failed:

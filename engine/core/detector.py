@@ -46,7 +46,7 @@ class View(NamedTuple):
     bars_15m: np.ndarray  # rollup_columns.ROLLUP (bars, symbols): bar b = (its last minute) // 15 at b % len(bars_15m)
     bars_15m_held: np.ndarray  # (bars, symbols) int64: whose bar stands there
     peers: np.ndarray = NOBODY  # (k,) int64: every symbol of the venue, looked at or not, by name
-    sectors: np.ndarray = NOBODY  # (symbols,) int64: number of a symbol's sector; -1: none
+    sectors: np.ndarray = NOBODY  # (symbols,) int64: place of a symbol's sector among those by name; -1: none
     markets: np.ndarray = NO_MARKETS  # market.MARKET (minutes,): of the venue, this one too: m at m % len(markets)
     markets_held: np.ndarray = NOBODY  # (minutes,) int64: whose market row stands there
 
