@@ -22,6 +22,7 @@ from engine.io.tables import REVISIONS, ddl, links_to_arrow
 from replay.difference import ROWS_AT_ONCE, Difference, digest_difference, explain, row_difference, stored_rows
 
 NAMES = ("session", "replay")
+LINKS_MAX = 1 << 62  # more than there are
 VIEW_SQL = "SELECT sql FROM duckdb_views() WHERE NOT internal ORDER BY view_name"
 
 
@@ -36,7 +37,8 @@ class Verdict:
     """minutes: first closes; links: those and their later revisions; rows: of all links. difference: None if proven.
 
     links_before: links of the session that could not be compared, because their part of the journal was removed.
-    links_without_rows: compared by their digests only, because the store's rows of them were removed for their age.
+    links_without_rows: compared by their digests only, because the store's rows of them were removed for their age, or
+    an engine has the store. last_link, last_exchange_ts: the newest one that was compared, -1 and 0 without any.
     """
 
     minutes: int
@@ -46,6 +48,8 @@ class Verdict:
     difference: Difference | None
     links_before: int = 0
     links_without_rows: int = 0
+    last_link: int = -1
+    last_exchange_ts: int = 0
 
     def sentence(self) -> str:
         if self.difference:
@@ -54,7 +58,7 @@ class Verdict:
         if self.links_before:
             told += f"; the {self.links_before} links before them were not compared, their journal was removed"
         if self.links_without_rows:
-            told += f"; of {self.links_without_rows} links only the digest, their rows were removed from the store"
+            told += f"; of {self.links_without_rows} links only the digest, their rows were not there to be read"
         return told
 
 
@@ -86,25 +90,29 @@ def first_link_of(session: SessionReader) -> int:
     return beginning(journal)[0].link if journal.pruned else 0
 
 
-def verify(session: SessionReader, effects: Iterable[Effect], first_link: int = 0) -> Verdict:
+def verify(session: SessionReader, effects: Iterable[Effect], first_link: int = 0, is_running: bool = False) -> Verdict:
     """Compare recomputed effects with what a session holds; stops at the first difference.
 
     The digests are compared link by link, the rows of the store cell by cell, some links at a time. Of a session that
     was cut short everything it holds is compared. first_link: of the effects; what the session has before is not.
+    is_running: an engine has the store and goes on writing: digests are compared, as far as both sides go.
     """
-    proof = _Proof(session, first_link)
+    proof = _Proof(session, first_link, is_running)
     found = proof.run(effects)
     found = replace(found, names=NAMES) if found else None
-    return Verdict(proof.minutes, proof.links, proof.rows, proof.chain, found, proof.before, proof.without_rows)
+    return Verdict(
+        proof.minutes, proof.links, proof.rows, proof.chain, found, proof.before, proof.without_rows, *proof.last
+    )
 
 
 class _Proof:
-    def __init__(self, session: SessionReader, first_link: int) -> None:
-        self.session, self.first_link = session, first_link
+    def __init__(self, session: SessionReader, first_link: int, is_running: bool) -> None:
+        self.session, self.first_link, self.is_running = session, first_link, is_running
         self.first_stored = first_link  # the first link whose rows are compared
         self.before = self.without_rows = 0
         self.minutes = self.links = self.rows = 0
         self.chain = ""
+        self.last = -1, 0  # link and label
         self._waiting: list[Link] = []  # digests equal, rows not compared yet
         self._digests: list[pa.RecordBatch] = []
         self._stored = 0  # rows compared
@@ -120,21 +128,22 @@ class _Proof:
             if there is None:
                 if found := self._compare_rows():
                     return found
-                if self.session.complete:
+                if self.session.complete and not self.is_running:
                     at = Difference("length", line.link, line.venue, line.exchange_ts, line.rev)
                     return replace(at, note="the session ends before this link, the replay goes on")
                 return self._compare_ends()
             if found := digest_difference(there, line):
-                return self._compare_rows() or self._explain(found, effect)
+                return self._compare_rows() or (found if self.is_running else self._explain(found, effect))
             self.links, self.minutes = self.links + 1, self.minutes + (line.rev == 0 and line.tf == TIMEFRAME)
             self.rows, self.chain = self.rows + line.symbols, line.chain
+            self.last = line.link, line.exchange_ts
             if self._expects_rows(effect.link):
                 self._waiting.append(effect)
             if sum(len(minute.rows) for minute in self._waiting) >= ROWS_AT_ONCE and (found := self._compare_rows()):
                 return found
         if found := self._compare_rows():
             return found
-        if there := next(recorded, None):
+        if not self.is_running and (there := next(recorded, None)):
             at = Difference("length", there.link, there.venue, there.exchange_ts, there.rev)
             return replace(at, note="the replay ends before this link, the session goes on")
         return self._compare_ends()
@@ -142,7 +151,8 @@ class _Proof:
     def _recorded(self) -> Iterator[DigestLine]:
         """The session's links that can be compared. Counts what is before them: the store may hold its rows as well."""
         with suppress(duckdb.Error, ConveyorError):  # the comparison will tell why
-            self.first_stored = max(self.first_link, self.session.first_stored_link())
+            stored = LINKS_MAX if self.is_running else self.session.first_stored_link()
+            self.first_stored = max(self.first_link, stored)
         for line in self.session.digests():
             if line.link >= self.first_link:
                 self.without_rows += line.link < self.first_stored
@@ -189,6 +199,8 @@ class _Proof:
 
     def _compare_ends(self) -> Difference | None:
         """What no link could show: rows of no link, the digests' table, the view, the manifest."""
+        if self.is_running:
+            return None
         if found := self._store_difference():
             return found
         if self.session.complete and self.session.manifest["chain"] != self.chain:

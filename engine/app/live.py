@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +24,10 @@ from engine import warm
 from engine.app import prime, recovery, report
 from engine.app.beside import Beside
 from engine.app.crashes import CRASHES_MAX, Crashes
+from engine.app.promotion import Fitness
 from engine.conveyor import Conveyor
 from engine.core.control import Command, Turn
+from engine.core.detector import STAGES
 from engine.core.effects import Effect, Event, MinuteRows
 from engine.core.errors import ConfigError, InvariantError
 from engine.core.layouts import CLOCK_SEQ
@@ -73,6 +76,7 @@ class App:
         self.failure: Exception | None = None  # what stopped the conveyor, while the journal went on
         self.conveyor = Conveyor()
         self.recent, self.usage = Recent(), Usage()
+        self.fitness = Fitness(self)
         self.latencies = Latencies(clock)
         self.stalls = StallProbe(self._on_stall, session_folder / LOGS if session_folder and threads else None)
         self.crashes = Crashes(session_folder / LOGS if session_folder else None)
@@ -131,6 +135,11 @@ class App:
         return recovery.origin(self.config)
 
     @property
+    def threads(self) -> bool:
+        """Whether there may be any beside the loop."""
+        return self._threads
+
+    @property
     def records(self) -> int:
         """Durable ones in the whole journal."""
         return self.writer.durable_seq + 1 if self.writer else 0
@@ -158,6 +167,8 @@ class App:
             return {"done": True, "seq": -1, "sentence": "the engine stops"}
         if self._journal_only or self.failure or self.sequencer is None:
             return {"done": False, "seq": -1, "sentence": "this engine only records; nothing could obey"}
+        if command.command == "mode":
+            command = await self._measured(command)
         seq = self.sequencer.append(RecordKind.OPERATOR, 0, orjson.dumps(command))
         obeyed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         events: list[Event] = []
@@ -171,6 +182,13 @@ class App:
         finally:
             self._commands.pop(seq, None)
         return {"done": True, "seq": seq, "sentence": f"{command.command}: done"} | _said(events)
+
+    async def _measured(self, command: Command) -> Command:
+        """A promotion with what was found unmet; anything else as it is, for the core to judge."""
+        (target, *more), release = command.arguments or [""], self.conveyor.release
+        if more or target not in STAGES or STAGES.index(target) <= release.rank:
+            return command
+        return replace(command, unmet=await self.fitness.look(target))
 
     # ---- beginning and end ----
 
@@ -217,6 +235,11 @@ class App:
         await sequencer.commit()
         if self._saver:
             self._saver.make_room()
+        if not self._journal_only and (mode := self.conveyor.release.mode) != config.run.mode:
+            self._note(
+                f"note: {config.run.mode} was asked for, the mode is {mode}: a start never promotes, and a new session "
+                f"begins in shadow at most; `conveyor ctl mode {STAGES[STAGES.index(mode) + 1]}` promotes it"
+            )
         self._sinks.append(self.feeds)  # from here on effects are requests
         if self._threads:
             Garbage.start()
@@ -362,6 +385,8 @@ class App:
                 Garbage.collect()
             if self.beside:
                 self.beside.look()
+            if self.session and not self.failure:
+                await self.fitness.look_now_and_then()
             due = now_ns - self._state_ns >= self.config.state.every_minutes * NS_PER_MINUTE
             if due and self._saver and not self.failure and self._saver.save():
                 self._state_ns = now_ns

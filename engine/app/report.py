@@ -6,6 +6,9 @@ import os
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from config.signals import Detector as Own
+from detectors.table import TABLE
+from engine.core.detector import CLASSES, STAGES
 from engine.core.effects import Wanted
 from engine.core.minutes import NS_PER_MINUTE
 from engine.core.schema import NULL
@@ -17,6 +20,8 @@ from engine.io.status import (
     Load,
     Minutes,
     Process,
+    Release,
+    Runs,
     Status,
     Store,
     Universe,
@@ -50,6 +55,7 @@ def status(app: App) -> Status:
         told["disk"] = use.facts()
     if app.conveyor.state is not None:
         wanted = sorted(app.conveyor.wanted.items())
+        told["release"] = release(app)
         told["universe"] = [universe(one, feeds["parked"].get(venue, [])) for venue, one in wanted]
     return told
 
@@ -57,7 +63,7 @@ def status(app: App) -> Status:
 def process(app: App) -> Process:
     return {
         "state": app.state,
-        "mode": app.config.run.mode,
+        "mode": app.conveyor.release.mode,
         "origin": app.origin,
         "session": str(app.session_folder or ""),
         "pid": os.getpid(),
@@ -66,6 +72,30 @@ def process(app: App) -> Process:
         "now_ns": app.clock.now_ns(),
         "time_source": app.config.time.source,
         "speed": round(1 / app.clock.seconds(1.0), 6),
+    }
+
+
+def release(app: App) -> Release:
+    now, fitness, settings = app.conveyor.release, app.fitness, app.conveyor.core.signals
+    running: list[Runs] = []
+    for detector in TABLE:
+        own = settings.detectors.get(detector.id, Own())
+        if detector.is_core if own.enabled is None else own.enabled:
+            stage = own.stage or STAGES[-1]
+            running.append({"id": detector.id, "signal_class": detector.signal_class, "stage": stage})
+    return {
+        "mode": now.mode,
+        "asked": app.config.run.mode,
+        "since_ns": now.since_ns,
+        "killed": list(now.killed),
+        "emits": now.emits,
+        "next": STAGES[now.rank + 1] if now.rank + 1 < len(STAGES) else "",
+        "target": fitness.target,
+        "unmet": fitness.unmet,
+        "unknown": fitness.unknown,
+        "measured_ns": fitness.measured_ns or None,
+        "budgets": {name: getattr(settings.classes, name).symbol_signals_max for name in CLASSES},
+        "detectors": running,
     }
 
 

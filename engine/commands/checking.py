@@ -12,8 +12,8 @@ from engine.commands import terminal
 from engine.commands.terminal import Exit, Stop
 
 if TYPE_CHECKING:
-    from engine.io.checklist import Evidence
     from engine.io.doctor import Finding
+    from engine.io.evidence import Evidence
 
 _folder = click.Path(path_type=Path)
 MARKS = {"pass": "[x]", "fail": "[!]", "unknown": "[ ]", "ok": "[x]", "warn": "[?]"}
@@ -50,15 +50,15 @@ def _evidence(session: Path | None) -> Evidence:
     """From the engine that runs in the session, else from what it left."""
     from engine.commands.data import queried
     from engine.commands.operating import find
-    from engine.io.checklist import QUERY, evidence_of_engine, evidence_of_folder
     from engine.io.control_client import NotRunningError, engine_in
+    from engine.io.evidence import evidence_of_engine, evidence_of_folder
 
-    session = session or find(None).session
+    folder = session or find(None).session
     try:
-        status: Any = engine_in(session).status()
+        status: Any = engine_in(folder).status()
     except NotRunningError:
-        return evidence_of_folder(session, queried(session, QUERY)[0])
-    return evidence_of_engine(status, queried(session, QUERY)[0])
+        return evidence_of_folder(folder, lambda query: queried(folder, query)[0])
+    return evidence_of_engine(status, lambda query: queried(folder, query)[0])
 
 
 def _lines(found: list[tuple[str, str, str]]) -> None:

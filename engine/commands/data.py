@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.core.records import Record
     from engine.io.journal_reader import JournalInfo
     from engine.io.session_reader import SessionReader
+    from replay.verify import Verdict
 
 _folder = click.Path(file_okay=False, path_type=Path)
 session_argument = click.argument("session", type=_folder)
@@ -129,14 +130,19 @@ def diff(session_a: Path, session_b: Path, as_json: bool) -> None:
 @session_argument
 @terminal.json_option
 def verify(session: Path, as_json: bool) -> None:
-    """Replay a session's journal and compare every digest and every stored cell; exit 4 and the first difference."""
+    """Replay a session's journal and compare every digest and every stored cell; exit 4 and the first difference.
+
+    Beside a running engine digests are compared, up to now. verified.json keeps how far it went, for promotions.
+    """
     from engine.io.session_reader import SessionReader
     from replay.verify import first_link_of
     from replay.verify import verify as prove
 
     with SessionReader(session) as reader:
+        is_running = _is_running(session)
         with _replaying("verify", reader) as effects:
-            verdict = prove(reader, effects, first_link_of(reader))
+            verdict = prove(reader, effects, first_link_of(reader), is_running)
+        _keep(session, verdict, with_rows=not is_running)
         if as_json:
             found = verdict.difference
             counts = {"minutes": verdict.minutes, "links": verdict.links, "rows": verdict.rows, "chain": verdict.chain}
@@ -145,9 +151,35 @@ def verify(session: Path, as_json: bool) -> None:
             terminal.emit(answer | {"difference": found.as_dict() if found else None})
         else:
             cut = "" if reader.complete else "; the session was cut short, all it holds was compared"
+            cut = "; an engine runs in it, digests up to now were compared" if is_running else cut
             click.echo(verdict.sentence() + cut)
     if verdict.difference:
         raise Stop(Exit.VERIFICATION)
+
+
+def _is_running(session: Path) -> bool:
+    """Whether an engine has the session open."""
+    from engine.io.control_client import NoAnswerError, NotRunningError, engine_in
+
+    try:
+        engine_in(session).status()
+    except NotRunningError:
+        return False
+    except NoAnswerError:  # it is busy
+        return True
+    return True
+
+
+def _keep(session: Path, verdict: Verdict, with_rows: bool) -> None:
+    """The success, beside the session; a folder that cannot be written keeps none."""
+    from engine.io.verified import Verified, write_verified
+
+    if verdict.difference or verdict.last_link < 0:
+        return
+    try:
+        write_verified(session, Verified(verdict.last_link, verdict.chain, verdict.last_exchange_ts, with_rows))
+    except OSError as error:
+        terminal.note(f"note: {error}; this success is not kept, so it counts for no promotion")
 
 
 @click.group(cls=terminal.Family)

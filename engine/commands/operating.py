@@ -131,6 +131,8 @@ _COMMANDS: tuple[tuple[str, str, bool, str], ...] = (  # name, arguments, whethe
     ("unpin", "VENUE:SYMBOL...", True, "Let rank decide on symbols again."),
     ("hot", "VENUE:SYMBOL...", True, "Carry symbols for a while."),
     ("unhot", "VENUE:SYMBOL...", True, "Take symbols off the hotlist."),
+    ("kill", "all|DETECTOR...", True, "Kill switch: nothing of these detectors, or of all, leaves from now on."),
+    ("revive", "all|DETECTOR...", True, "End a kill; what it held back stays back."),
 )
 
 
@@ -146,12 +148,36 @@ def _command(name: str, metavar: str, needed: bool, help_text: str) -> click.Com
     return verb
 
 
-def _obey(session: Path | None, name: str, arguments: list[str], as_json: bool) -> None:
+@ctl.command(cls=terminal.Verb)
+@click.argument("mode", required=False, metavar="MODE")
+@click.option("--override", default="", metavar="REASON", help="Pass over unmet conditions; the reason is journaled.")
+@click.option("--session", type=_folder, help="Folder of the engine's session; otherwise the one that runs.")
+@terminal.json_option
+def mode(mode: str | None, override: str, session: Path | None, as_json: bool) -> None:
+    """Change how far signals may go: dry-run, shadow, canary, production. Without MODE, show how it stands.
+
+    Down it goes at once, up only if nothing is unmet: exit 1 with the list. It begins with the next minute that closes.
+    """
+    if mode:
+        _obey(session, "mode", [mode], as_json, override)
+        return
+    from engine.commands.status_page import release_lines
+
+    told = ask(find(session)).get("release")
+    if not told:
+        raise Stop(Exit.ERROR, "this engine has no mode; it only records")
+    if as_json:
+        terminal.emit(told)
+    else:
+        click.echo("\n".join(release_lines(told)))
+
+
+def _obey(session: Path | None, name: str, arguments: list[str], as_json: bool, override: str = "") -> None:
     from engine.io.control_client import BusyError, NoAnswerError, NotRunningError
 
     engine = find(session)
     try:
-        answer = engine.command(name, arguments)
+        answer = engine.command(name, arguments, override=override)
     except NotRunningError as error:
         raise Stop(Exit.UNREACHABLE, str(error)) from None
     except NoAnswerError as error:

@@ -56,7 +56,7 @@ def live_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(cls=terminal.Verb)
-@click.option("--mode", type=click.Choice(MODES), help="What it is started for; only dry-run is there yet.")
+@click.option("--mode", type=click.Choice(MODES), help="How far signals may go; a start never promotes.")
 @click.option("--prime", "earlier", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="JOURNAL",
               help="Begin with the baselines and windows that this earlier journal, or session, taught.")  # fmt: skip
 @live_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.io.health import NOT_BUILT, Indicator, indicators, worst
-from engine.io.status import Status
+from engine.io.status import Release, Status
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,7 +24,7 @@ def page(status: Status, width: int = 80, height: int | None = None) -> Text:
     from rich.text import Text
 
     found = indicators(status)
-    rest = [*_troubles(status, width), *_recent(status)]
+    rest = [*_released(status, width), *_troubles(status, width), *_recent(status)]
     lines = [*_head(status, found), *_judged(found, width), *rest]
     if height is not None and len(lines) > height:
         lines = [*_head(status, found), *_judged(found, width, brief=True), *rest]
@@ -90,6 +90,36 @@ def _told(head: Line, words: str, width: int) -> list[Line]:
     indent = sum(len(piece) for _, piece in head)
     first, *rest = _wrapped(_printable(words), width - indent)
     return [[*head, ("", first)], *([("", " " * indent + piece)] for piece in rest)]
+
+
+def release_lines(told: Release) -> list[str]:
+    """The mode, since when, what is killed, and what the next mode lacks."""
+    since = f" since {clock(told['since_ns'])} UTC" if told["since_ns"] else ""
+    asked = f", started for {told['asked']}" if told["asked"] != told["mode"] else ""
+    lines = [f"mode {told['mode']}{since}{asked}"]
+    if told["killed"]:
+        lines.append(f"killed: {' '.join(told['killed'])}")
+    if not told["emits"]:
+        lines.append("core.signals.emit is false: nothing leaves")
+    if told["measured_ns"] and told["target"] != told["mode"]:
+        boxes = f"{told['unknown']} boxes of the first hour are unknown"
+        at = clock(told["measured_ns"])
+        lacks = [f"{told['target']} lacks: {one}" for one in told["unmet"]]
+        lines += lacks or [f"{told['target']} lacks nothing, measured at {at} UTC; {boxes}"]
+    return lines
+
+
+def _released(status: Status, width: int) -> list[Line]:
+    told = status.get("release")
+    if told is None:
+        return []
+    stopped = "amber" if told["killed"] or not told["emits"] else ""
+    first, *rest = release_lines(told)
+    lines = _told([("", f"{'signals':<{COLOUR_WIDTH}}")], first, width)
+    for words in rest:
+        style = stopped if words.startswith(("killed", "core.")) else "dim"
+        lines += _told([(style, " " * COLOUR_WIDTH)], words, width)
+    return [[], *lines]
 
 
 def _troubles(status: Status, width: int) -> list[Line]:

@@ -6,47 +6,22 @@ Evidence comes from a running engine or from the folder of a session that has en
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-import pyarrow as pa
-
-from engine.core.schema import PARTIAL_REASONS, STALE_REASONS, Reason
-from engine.io.session import LOGS
-from engine.io.status import MinuteLatency, Quantiles, Status, quantiles
+from engine.core.detector import STAGES
+from engine.io.evidence import Evidence
 
 Verdict = Literal["pass", "fail", "unknown"]
-HOUR_MS = 3_600_000
 SYMBOLS_MIN = 3
 OK_SHARE_MIN = 0.95
-ROW_MS_MAX, LAG_MS_MAX, BOOK_MS_MAX = 300, 300, 1000
+ROW_MS_MAX, LAG_MS_MAX, BOOK_MS_MAX, EVENT_MS_MAX = 300, 300, 1000, 150
 ROWS_MIN = 30  # fewer prove nothing
 MAJORS = 3  # symbols of the largest quote volume
-LATENCIES = Path(LOGS) / "minutes.jsonl"
-
-# The first hour of a session, a line a symbol, the most traded first. cut: what only its start or end made partial.
-TELLING, EDGE = int(STALE_REASONS | PARTIAL_REASONS), int(Reason.EDGE)
-QUERY = f"""
-SELECT venue, symbol, count(*) AS rows, count(*) FILTER (dq_status = 'ok') AS ok,
-  count(*) FILTER (dq_reason_bits & {TELLING} = {EDGE}) AS cut,
-  count(*) FILTER (trade_count = 0) AS quiet,
-  count(*) FILTER (trade_count = 0 AND dq_status = 'ok' AND mid_close IS NULL) AS quiet_without_mid,
-  CAST(quantile_disc(book_staleness_ms, 0.5) AS BIGINT) AS book_ms
-FROM features_snapshot
-WHERE exchange_ts < (SELECT min(exchange_ts) FROM features_snapshot) + {HOUR_MS}
-GROUP BY venue, symbol ORDER BY sum(quote_volume) DESC, venue, symbol
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """symbols: rows of QUERY."""
-
-    symbols: list[dict[str, Any]]
-    bar_finalize_ms: Quantiles
-    close_to_row_ms: Quantiles
-    ingest_lag_ms: Quantiles
+WARM_MINUTES = 200  # ok values that a baseline begins with
+SPIKES_MIN = 3  # detectors of spikes that run in shadow
+BUDGET_SHARE_MAX = 0.5
+SHADOW, CANARY = STAGES.index("shadow"), STAGES.index("canary")
+NO_TABLE = "this session keeps no signals"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +34,6 @@ class Box:
     measured: str
 
 
-def evidence_of_engine(status: Status, rows: pa.Table) -> Evidence:
-    """rows: the answer to QUERY."""
-    none = quantiles([])
-    minutes: Any = status.get("minutes", {})
-    finalize, whole, lag = (minutes.get(name, none) for name in ("bar_finalize_ms", "close_to_row_ms", "ingest_lag_ms"))
-    return Evidence(rows.to_pylist(), finalize, whole, lag)
-
-
-def evidence_of_folder(session: Path, rows: pa.Table) -> Evidence:
-    """rows: the answer to QUERY. Latencies are those of the session's own first hour, if it left any."""
-    lines: list[MinuteLatency] = []
-    if (session / LATENCIES).exists():
-        text = (session / LATENCIES).read_bytes()
-        lines = [orjson.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
-    end = min((line["exchange_ts"] for line in lines), default=0) + HOUR_MS
-    first = [line for line in lines if line["exchange_ts"] < end]
-    return Evidence(
-        rows.to_pylist(), quantiles([line["bar_finalize_ms"] for line in first]),
-        quantiles([line["close_to_row_ms"] for line in first]), quantiles([line["ingest_lag_ms"] for line in first]),
-    )  # fmt: skip
-
-
 def first_hour(evidence: Evidence) -> list[Box]:
     """Every box of the guide, in its order."""
     return [
@@ -89,18 +42,18 @@ def first_hour(evidence: Evidence) -> list[Box]:
         Box("0-10", f"at least {OK_SHARE_MIN:.0%} of the rows are ok", *_quality(evidence)),
         Box("0-10", "a quiet minute still has its mid", *_quiet(evidence)),
         Box("0-10", "DSI takes less than 10 ms", "unknown", "DSI is not built yet"),
-        Box("10-20", "baselines warm up over about 200 samples", "unknown", "baselines are not built yet"),
+        Box("10-20", f"baselines warm up over about {WARM_MINUTES} samples", *_warming(evidence)),
         Box("10-20", f"ingest lag p95 is below {LAG_MS_MAX} ms", *_lag(evidence)),
         Box("10-20", f"books of majors are younger than {BOOK_MS_MAX} ms", *_books(evidence)),
         Box("10-20", "modules talk to each other", "unknown", "modules are not built yet"),
-        Box("20-40", "three spike detectors run in shadow", "unknown", "detectors are not built yet"),
-        Box("20-40", "shadowed candidates appear on active symbols", "unknown", "detectors are not built yet"),
-        Box("20-40", "nothing is suppressed, as nothing is published", "unknown", "publishing is not built yet"),
+        Box("20-40", "three spike detectors run in shadow", *_spikes(evidence)),
+        Box("20-40", "shadowed candidates appear on active symbols", *_candidates(evidence)),
+        Box("20-40", "nothing is suppressed, as nothing is published", *_suppressed(evidence)),
         Box("20-40", "DSI gives evidence", "unknown", "DSI is not built yet"),
-        Box("40-60", "spikes of BTC and ETH are published as canaries", "unknown", "publishing is not built yet"),
-        Box("40-60", "events follow their row within 150 ms", "unknown", "publishing is not built yet"),
-        Box("40-60", "less than half of the budget of spikes is used", "unknown", "budgets are not built yet"),
-        Box("40-60", "no event comes from a minute that is not ok", "unknown", "detectors are not built yet"),
+        Box("40-60", "spikes of BTC and ETH are published as canaries", *_canaries(evidence)),
+        Box("40-60", f"events follow their row within {EVENT_MS_MAX} ms", *_events(evidence)),
+        Box("40-60", "less than half of the budget of spikes is used", *_budget(evidence)),
+        Box("40-60", "no event comes from a minute that is not ok", *_bad_minutes(evidence)),
         Box("40-60", "trading plans are made", "unknown", "plans are not built yet"),
     ]
 
@@ -154,3 +107,113 @@ def _books(evidence: Evidence) -> tuple[Verdict, str]:
         return "unknown", "no book was seen"
     words = ", ".join(f"{row['symbol']} {row['book_ms']:,} ms" for row in majors)
     return "pass" if max(row["book_ms"] for row in majors) < BOOK_MS_MAX else "fail", f"median {words}"
+
+
+def _warming(evidence: Evidence) -> tuple[Verdict, str]:
+    cold = [row for row in evidence.warming if row["is_warming_up"] != 0]
+    if not evidence.warming:
+        return "unknown", "no minute has closed"
+    words = f"{len(evidence.warming) - len(cold)} of {len(evidence.warming)} symbols are warm"
+    if not cold:
+        return "pass", words
+    slowest = min(cold, key=lambda row: int(row["ok"]))
+    late = [row["symbol"] for row in cold if row["ok"] > WARM_MINUTES and row["is_warming_up"] == 1]
+    if late:
+        return "fail", f"{words}; {' '.join(late[:5])} had more than {WARM_MINUTES} ok minutes and are not"
+    left = WARM_MINUTES - slowest["ok"]
+    return "unknown", f"{words}; the last one, {slowest['symbol']}, needs {left} ok minutes more, or `run --prime`"
+
+
+def _spikes(evidence: Evidence) -> tuple[Verdict, str]:
+    if not evidence.release:
+        return "unknown", "only a running engine tells its mode"
+    running = [
+        one["id"] for one in evidence.release["detectors"]
+        if one["signal_class"] == "spike" and STAGES.index(one["stage"]) >= SHADOW
+    ]  # fmt: skip
+    words = f"{len(running)} may: {' '.join(running)}".rstrip(": ")
+    if _rank(evidence) < SHADOW:
+        return "unknown", f"{words}; the mode is {evidence.release['mode']}"
+    return ("pass" if len(running) >= SPIKES_MIN else "fail"), words
+
+
+def _candidates(evidence: Evidence) -> tuple[Verdict, str]:
+    if evidence.candidates is None:
+        return "unknown", NO_TABLE
+    count = sum(row["candidates"] for row in evidence.candidates)
+    if not count:
+        return "unknown", "none yet"
+    most = max(row["symbols"] for row in evidence.candidates)
+    words = f"{count:,} candidates, on {most} symbols or more"
+    if evidence.release and _rank(evidence) < SHADOW:
+        return "unknown", f"{words}; the mode is {evidence.release['mode']}"
+    return "pass", words
+
+
+def _suppressed(evidence: Evidence) -> tuple[Verdict, str]:
+    """What gates stopped is counted as what would have been: as long as nothing is published nothing is suppressed."""
+    if evidence.candidates is None:
+        return "unknown", NO_TABLE
+    would: dict[str, int] = {}
+    for row in evidence.candidates:
+        if row["reason"] != "published":
+            would[row["reason"]] = would.get(row["reason"], 0) + row["candidates"]
+    words = ", ".join(f"{name} {count:,}" for name, count in sorted(would.items(), key=lambda item: -item[1]))
+    words = f"would have been: {words}" if words else "nothing would have been"
+    if not evidence.release:
+        return "unknown", f"only a running engine tells its mode; {words}"
+    if _rank(evidence) >= CANARY:
+        return "unknown", f"the mode is {evidence.release['mode']}, which publishes; {words}"
+    sent = sum(sink["delivered"] for sink in _outside(evidence))
+    return ("fail" if sent else "pass"), f"{sent} published outside; {words}"
+
+
+def _canaries(evidence: Evidence) -> tuple[Verdict, str]:
+    if not evidence.release:
+        return "unknown", "only a running engine tells its mode"
+    if _rank(evidence) < CANARY:
+        return "unknown", f"the mode is {evidence.release['mode']}"
+    sinks = _outside(evidence)
+    if not sinks:
+        return "unknown", "no outside sink is configured"
+    words = ", ".join(f"{sink['name']} {sink['delivered']:,}" for sink in sinks)
+    return ("pass" if any(sink["delivered"] for sink in sinks) else "unknown"), f"delivered: {words}"
+
+
+def _events(evidence: Evidence) -> tuple[Verdict, str]:
+    found = [(sink["latency_ms"]["p95"], sink["name"]) for sink in _outside(evidence)]
+    measured = [(p95, name) for p95, name in found if p95 is not None]
+    if not measured:
+        return "unknown", "nothing was published outside"
+    p95, name = max(measured)
+    return "pass" if p95 < EVENT_MS_MAX else "fail", f"p95 {p95:,.1f} ms at {name}, from the durable outbox on"
+
+
+def _budget(evidence: Evidence) -> tuple[Verdict, str]:
+    share = evidence.budget_share("spike")
+    if share is None:
+        return "unknown", NO_TABLE if evidence.busiest is None else "only a running engine tells its budgets"
+    spikes = sum(row["signals"] for row in evidence.signals or [] if row["signal_class"] == "spike")
+    if not spikes:
+        return "unknown", "there was no spike yet"
+    words = f"{100 * share:.0f} % in the busiest minute of a symbol, last hour; {spikes:,} spikes in all"
+    return "pass" if share < BUDGET_SHARE_MAX else "fail", words
+
+
+def _bad_minutes(evidence: Evidence) -> tuple[Verdict, str]:
+    if evidence.of_bad_minutes is None:
+        return "unknown", NO_TABLE
+    count = sum(row["signals"] for row in evidence.signals or [])
+    if not count:
+        return "unknown", "there was no event yet"
+    return "fail" if evidence.of_bad_minutes else "pass", f"{evidence.of_bad_minutes} of {count:,} events"
+
+
+def _rank(evidence: Evidence) -> int:
+    return STAGES.index(evidence.release["mode"])
+
+
+def _outside(evidence: Evidence) -> list[dict[str, Any]]:
+    """Status of the sinks outside of this process, as far as the publisher tells."""
+    sinks: list[dict[str, Any]] = evidence.publish.get("sinks", [])
+    return [sink for sink in sinks if sink.get("is_outside", True)]

@@ -43,10 +43,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Asked:
-    """What `POST /command` says."""
+    """What `POST /command` says. override: why the conditions of a promotion are passed over; empty: they hold."""
 
     command: str
     arguments: list[str]
+    override: str = ""
 
 
 _QUERY, _ASKED = TypeAdapter(Query), TypeAdapter(Asked)
@@ -93,7 +94,7 @@ class Control:
             return Answer(exposition(self._status()), form=TEXT)
         if route == ("POST", "/command"):
             asked = _read(_ASKED, request.body)
-            return _json(await self._command(Command(asked.command, asked.arguments, who)))
+            return _json(await self._command(Command(asked.command, asked.arguments, who, override=asked.override)))
         if route == ("POST", "/sql"):
             return await self._run(_read(_QUERY, request.body))
         raise RefusedError(404, f"{request.method} {request.path} is not served here; this is another version")

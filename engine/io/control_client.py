@@ -36,8 +36,10 @@ class Engine:
         found: dict[str, Any] = orjson.loads(self._ask("GET", "/status", b"", timeout_s))
         return found
 
-    def command(self, command: str, arguments: list[str], timeout_s: float = 15.0) -> dict[str, Any]:
-        body = orjson.dumps({"command": command, "arguments": arguments})
+    def command(
+        self, command: str, arguments: list[str], timeout_s: float = 15.0, override: str = ""
+    ) -> dict[str, Any]:
+        body = orjson.dumps({"command": command, "arguments": arguments, "override": override})
         found: dict[str, Any] = orjson.loads(self._ask("POST", "/command", body, timeout_s))
         return found
 

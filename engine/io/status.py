@@ -177,10 +177,42 @@ class Universe(TypedDict):
     reason: str
 
 
+class Runs(TypedDict):
+    """A detector that runs. stage: how far its signals may go at most."""
+
+    id: str
+    signal_class: str
+    stage: str
+
+
+class Release(TypedDict):
+    """How far signals may go now. asked: for what the process was started. killed: switches that are off, `all` or
+    detectors. emits: core.signals.emit.
+
+    next: the mode above, empty at the top. unmet: what it lacks for `target`, as of measured_ns (None: never looked
+    at); unknown: boxes of the first hour before it that nothing could tell of. budgets: signals of a symbol in one
+    minute, by class.
+    """
+
+    mode: str
+    asked: str
+    since_ns: int
+    killed: list[str]
+    emits: bool
+    next: str
+    target: str
+    unmet: list[str]
+    unknown: int
+    measured_ns: int | None
+    budgets: dict[str, int]
+    detectors: list[Runs]
+
+
 class Status(TypedDict, total=False):
     """Everything. events: the newest ones last, as lines of events.jsonl."""
 
     process: Process
+    release: Release
     minutes: Minutes
     symbols: list[SymbolMinute]
     clock: Clock

@@ -24,8 +24,8 @@ from engine.conveyor import Conveyor
 from engine.core.effects import MinuteRows
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, minute_of
 from engine.core.records import iterate
-from engine.io.checklist import LATENCIES
 from engine.io.control_client import Engine
+from engine.io.evidence import LATENCIES
 from engine.io.journal_reader import JournalReader
 from engine.io.session_reader import SessionReader
 from replay.exchange import simulated

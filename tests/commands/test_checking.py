@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 import tomllib
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from click.testing import CliRunner, Result
 from config.schema import Config, Venue, Venues
 from engine.cli import cli
 from engine.core.errors import FeedError
-from engine.io.checklist import QUERY, Evidence, first_hour
+from engine.io.checklist import first_hour
 from engine.io.doctor import LIBRARIES, _offset, of_the_network
+from engine.io.evidence import QUERIES, Evidence
 from engine.io.query import run_query
 from engine.io.session import SessionWriter
 from engine.io.status import quantiles
@@ -51,8 +53,9 @@ def evidence(
 
 
 def verdicts(found: Evidence) -> list[str]:
-    """Of the boxes that can be judged today."""
-    return [box.verdict for box in first_hour(found) if "not built yet" not in box.measured]
+    """Of the boxes of the first twenty minutes, but for baselines and what is not built yet."""
+    early = [box for box in first_hour(found) if box.when in ("0-10", "10-20") and "baselines" not in box.box]
+    return [box.verdict for box in early if "not built yet" not in box.measured]
 
 
 WELL = row("BTC"), row("ETH"), row("SOL")
@@ -86,6 +89,75 @@ def test_every_box_of_the_guide_is_there_and_what_is_not_built_is_unknown():
 
     assert [sum(box.when == when for box in boxes) for when in ("0-10", "10-20", "20-40", "40-60")] == [5, 4, 4, 5]
     assert {box.verdict for box in boxes if "not built yet" in box.measured} == {"unknown"}
+
+
+SPIKES = [{"id": f"spike_{n}", "signal_class": "spike", "stage": "production"} for n in range(3)]
+
+
+def of_mode(mode: str, detectors: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    budgets = {"spike": 4}
+    return {"mode": mode, "detectors": SPIKES if detectors is None else detectors, "budgets": budgets}
+
+
+def found_in(mode: str = "", **more: Any) -> Evidence:
+    """Evidence of a session with signals: two candidates were published, seven were stopped."""
+    candidates = [
+        {"signal_class": "spike", "reason": "published", "candidates": 2, "symbols": 2},
+        {"signal_class": "spike", "reason": "cooldown", "candidates": 3, "symbols": 1},
+        {"signal_class": "shift", "reason": "cooldown", "candidates": 4, "symbols": 1},
+    ]
+    parts: dict[str, Any] = {
+        "candidates": candidates, "signals": [{"signal_class": "spike", "signals": 2}], "of_bad_minutes": 0,
+        "busiest": [{"signal_class": "spike", "signals": 1}], "release": of_mode(mode) if mode else {},
+    }  # fmt: skip
+    return replace(evidence(*WELL), **(parts | more))
+
+
+def sink(delivered: int = 5, p95: float | None = 12.0) -> dict[str, Any]:
+    return {"sinks": [{"name": "webhook", "delivered": delivered, "latency_ms": {"p95": p95}}]}
+
+
+@pytest.mark.parametrize(
+    ("box", "found", "verdict", "words"),
+    [
+        ("baselines", evidence(), "unknown", "no minute has closed"),
+        ("baselines", found_in(warming=[{"symbol": "A", "is_warming_up": 0, "ok": 3}]), "pass", "1 of 1"),
+        ("baselines", found_in(warming=[{"symbol": "A", "is_warming_up": 1, "ok": 60}]), "unknown", "140 ok minutes"),
+        ("baselines", found_in(warming=[{"symbol": "A", "is_warming_up": 1, "ok": 201}]), "fail", "A had more"),
+        ("three spike", found_in(), "unknown", "only a running engine"),
+        ("three spike", found_in("dry-run"), "unknown", "the mode is dry-run"),
+        ("three spike", found_in("shadow"), "pass", "3 may: spike_0 spike_1 spike_2"),
+        ("three spike", found_in("shadow", release=of_mode("shadow", SPIKES[:2])), "fail", "2 may"),
+        ("three spike", found_in("canary", release=of_mode("canary", [one | {"stage": "dry-run"} for one in SPIKES])),
+         "fail", "0 may"),
+        ("shadowed", evidence(), "unknown", "keeps no signals"),
+        ("shadowed", found_in("dry-run"), "unknown", "9 candidates, on 2 symbols or more; the mode is dry-run"),
+        ("shadowed", found_in("shadow"), "pass", "9 candidates"),
+        ("shadowed", found_in("shadow", candidates=[]), "unknown", "none yet"),
+        ("nothing is suppressed", found_in("shadow"), "pass", "0 published outside; would have been: cooldown 7"),
+        ("nothing is suppressed", found_in("shadow", publish=sink(1)), "fail", "1 published outside"),
+        ("nothing is suppressed", found_in("canary"), "unknown", "the mode is canary, which publishes"),
+        ("as canaries", found_in("shadow"), "unknown", "the mode is shadow"),
+        ("as canaries", found_in("canary"), "unknown", "no outside sink"),
+        ("as canaries", found_in("canary", publish=sink()), "pass", "delivered: webhook 5"),
+        ("as canaries", found_in("canary", publish=sink(0)), "unknown", "delivered: webhook 0"),
+        ("within 150 ms", found_in("canary"), "unknown", "nothing was published outside"),
+        ("within 150 ms", found_in("canary", publish=sink(p95=149.9)), "pass", "149.9 ms at webhook"),
+        ("within 150 ms", found_in("canary", publish=sink(p95=150.0)), "fail", "150.0 ms at webhook"),
+        ("budget of spikes", found_in(), "unknown", "only a running engine"),
+        ("budget of spikes", found_in("canary"), "pass", "25 % in the busiest minute"),
+        ("budget of spikes", found_in("canary", busiest=[{"signal_class": "spike", "signals": 2}]), "fail", "50 %"),
+        ("budget of spikes", found_in("canary", signals=[], busiest=[]), "unknown", "no spike yet"),
+        ("not ok", found_in("canary"), "pass", "0 of 2 events"),
+        ("not ok", found_in("canary", of_bad_minutes=1), "fail", "1 of 2 events"),
+        ("not ok", evidence(), "unknown", "keeps no signals"),
+    ],
+)  # fmt: skip
+def test_the_boxes_of_signals(box: str, found: Evidence, verdict: str, words: str):
+    (told,) = (one for one in first_hour(found) if box in one.box)
+
+    assert told.verdict == verdict, told
+    assert words in told.measured
 
 
 @pytest.fixture
@@ -149,7 +221,8 @@ def test_the_query_is_one_that_an_engine_answers(tmp_path: Path):
 
     store = Store(tmp_path / "store.duckdb")
     try:
-        assert run_query(store, QUERY, 10, 5.0, "live")
+        for query in QUERIES:
+            assert run_query(store, query, 10, 5.0, "live")
     finally:
         store.close()
 

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from config.schema import Venues
 from engine.cli import cli
 from engine.commands import running
-from engine.modes import MODES, live_mode
+from engine.core.detector import STAGES
+from engine.core.release import Reach
+from engine.modes import MODES, live_mode, most
 
 
 def conveyor(*arguments: str) -> tuple[int, str, str]:
@@ -57,16 +59,19 @@ def closed_port() -> int:
 def test_the_verbs_know_the_modes_and_venues_that_there_are():
     assert tuple(mode.name for mode in MODES) == running.MODES
     assert tuple(Venues.model_fields) == running.VENUES
-    assert live_mode("dry-run").may_publish == "nothing"
+    assert {mode.name for mode in MODES if not mode.refusal} == set(STAGES)
+    assert [most(mode.name) for mode in MODES] == [
+        Reach.LOG, Reach.INTERNAL, Reach.OUTSIDE, Reach.OUTSIDE, Reach.LOG
+    ]  # fmt: skip
+    assert live_mode("canary").most is Reach.OUTSIDE
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--mode", "production", "--venue", "hyperliquid", "--symbols", "BTC"], "mode production: nothing can be"),
-        (["--mode", "shadow", "--venue", "hyperliquid", "--symbols", "BTC"], "use --mode dry-run"),
         (["--mode", "replay", "--venue", "hyperliquid", "--symbols", "BTC"], "conveyor replay JOURNAL"),
-        (["--set", "run.mode=canary", "--venue", "hyperliquid", "--symbols", "BTC"], "mode canary: nothing can be"),
+        (["--set", "run.mode=replay", "--venue", "hyperliquid", "--symbols", "BTC"], "mode replay: a journal is"),
+        (["--mode", "prod", "--venue", "hyperliquid", "--symbols", "BTC"], "'prod' is not one of 'dry-run', 'shadow'"),
         ([], "no venue is enabled; name one"),
         (["--venue", "hyperliquid"], "venues.hyperliquid.symbols is empty"),
         (["--symbols", "BTC"], "--symbols needs --venue"),

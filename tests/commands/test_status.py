@@ -248,3 +248,42 @@ def test_a_command_that_needs_arguments_says_so(tmp_path: Path):
         assert conveyor("ctl", "pin", "--session", str(tmp_path)).exit_code == 2
         assert conveyor("ctl", "stop", "now", "--session", str(tmp_path)).exit_code == 2
     assert engine.commands == []
+
+
+RELEASE: Any = {
+    "mode": "shadow", "asked": "canary", "since_ns": NOW_NS - 600 * SECOND_NS, "killed": ["spike_oi_v1"], "emits": True,
+    "next": "canary", "target": "canary", "unmet": ["replay: none of this session; run `conveyor verify` on it"],
+    "unknown": 4, "measured_ns": NOW_NS, "budgets": {"spike": 4}, "detectors": [],
+}  # fmt: skip
+
+
+def test_the_mode_is_shown_with_what_is_killed_and_what_the_next_one_lacks(tmp_path: Path):
+    lines = [
+        "mode shadow since 23:53:05 UTC, started for canary",
+        "killed: spike_oi_v1",
+        "canary lacks: replay: none of this session; run `conveyor verify` on it",
+    ]
+    with serving(tmp_path) as engine:
+        engine.said = changed(release=RELEASE)
+        shown = conveyor("ctl", "mode", "--session", str(tmp_path))
+        engine.said = changed(release=RELEASE | {"unmet": []})
+        fit = conveyor("ctl", "mode", "--session", str(tmp_path))
+        engine.said = WELL
+        silent = conveyor("ctl", "mode", "--session", str(tmp_path))
+
+    assert shown.stdout.splitlines() == lines
+    assert "canary lacks nothing, measured at 00:03:05 UTC; 4 boxes of the first hour are unknown" in fit.stdout
+    assert silent.exit_code == 1
+    told = page(changed(release=RELEASE)).plain
+    assert "signals mode shadow since 23:53:05 UTC, started for canary" in told
+    assert "        killed: spike_oi_v1" in told
+
+
+def test_a_mode_is_commanded_with_the_reason_of_an_override(tmp_path: Path):
+    with serving(tmp_path) as engine:
+        assert conveyor("ctl", "mode", "canary", "--override", "a drill", "--session", str(tmp_path)).exit_code == 0
+        assert conveyor("ctl", "kill", "all", "--session", str(tmp_path)).exit_code == 0
+        assert conveyor("ctl", "revive", "--session", str(tmp_path)).exit_code == 2
+
+    told = [(one.command, one.arguments, one.override, one.unmet) for one in engine.commands]
+    assert told == [("mode", ["canary"], "a drill", None), ("kill", ["all"], "", None)]
