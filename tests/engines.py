@@ -80,7 +80,7 @@ def changed(**sections: Any) -> Status:
     status: Any = deepcopy(WELL)
     for name, figures in sections.items():
         if isinstance(figures, dict):
-            status[name] |= figures
+            status[name] = status.get(name, {}) | figures
         else:
             status[name] = figures
     return status
