@@ -7,6 +7,7 @@ something to look at. Beside the whole a plain numpy version of five measures ta
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import thread_time_ns
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from engine.core.detector import View
 from engine.warm import load
 
 USUAL, BEHIND_A_BAR = "detectors: core, usual minute", "detectors: core, minute behind a bar"
+ON_CPU = "detectors: core, every minute, CPU"
 BAR_MINUTES, SECTORS = 15, 10
 
 
@@ -44,17 +46,20 @@ def core(symbols: int, minutes: int = 240) -> Iterator[Row]:
     findings = made.state.signal_room.findings
     whole: dict[str, list[int]] = {USUAL: [], BEHIND_A_BAR: []}
     each: dict[str, list[int]] = {detector.id: [] for detector in table}
+    on_cpu: list[int] = []  # without what others took of the machine meanwhile
     numpy: list[int] = []
     result = b""
     with no_collection():
         for _ in range(minutes):
             view = _next(made, draw)
-            begun = last = now_ns()
+            begun_cpu, begun = thread_time_ns(), now_ns()
+            last = begun
             blank(view.members, len(table), findings)
             for place, detector in enumerate(table):
                 detector.find(view, detector.threshold, findings[place])
                 spent, last = now_ns() - last, now_ns()
                 each[detector.id].append(spent)
+            on_cpu.append(thread_time_ns() - begun_cpu)
             whole[USUAL if view.minute % BAR_MINUTES else BEHIND_A_BAR].append(last - begun)
             begun = now_ns()
             theirs = by_numpy(view)
@@ -73,6 +78,7 @@ def core(symbols: int, minutes: int = 240) -> Iterator[Row]:
             against=f"numpy, {len(theirs)} of {len(table)}",
             ratio=float(np.median(numpy) / np.median(spent_ns)), digest=agreed.digest,
         )  # fmt: skip
+    yield row(ON_CPU, bare(symbols), minutes, "ms", np.array(on_cpu) / 1e6, digest=agreed.digest)
     for detector_id, spent_ns in each.items():
         yield row(f"detectors: {detector_id}", bare(symbols), minutes, "us", np.array(spent_ns) / 1e3)
 

@@ -37,6 +37,7 @@ def steps(plan: Plan) -> Iterator[Step]:
     """Name and work of each bench; material is made when its step comes and let go of after it."""
     from bench.closes import closes
     from bench.curves import SYMBOLS, growth
+    from bench.detectors import core as detected
     from bench.durable import store
     from bench.ends import journal, stall
     from bench.features import one_minute
@@ -65,6 +66,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     for symbols in CLOSING:
         yield f"signals of {symbols} symbols", partial(judged, symbols, 480 if plan.full else 60)
     yield "many signals", many
+    for symbols in CLOSING if plan.full else ():
+        yield f"detectors of {symbols} symbols", partial(detected, symbols)
     if plan.full:
         from bench.year import year
 

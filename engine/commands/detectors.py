@@ -76,9 +76,8 @@ def new(name: str) -> None:
     terminal.note("list it in detectors/table.py, at the end, for places are numbers:")
     terminal.note(f"  {imported}\n{listed}")
     terminal.note(f"then: conveyor detectors test {name}_v1; python -m pytest tests/detectors/test_{name}.py")
-    terminal.note(
-        f"it is off until core.signals.detectors.{name}_v1.enabled is true; docs: python -m bench.detectors_page"
-    )
+    terminal.note(f"it is off until a settings file says [core.signals.detectors.{name}_v1] enabled = true")
+    terminal.note("its lines in docs/detectors.md: python -m bench.detectors_page")
 
 
 @detectors.command()
