@@ -109,7 +109,8 @@ def find_sector(view: View, threshold: float, out: np.ndarray) -> None:
 STRENGTH = (
     "RS of a bar = 0.5 15m.z_ret_abs sign(15m.ret) + 0.3 15m.z_vol + 0.2 sign(15m.oi_roc) min(|15m.z_oi_roc|, 3), "
     "null if 15m.ret, 15m.z_ret_abs or 15m.z_vol is, a null 15m.z_oi_roc or 15m.oi_roc counts as 0. "
-    "Only in a minute t divisible by 15; b is the bar that ends with t-1. "
+    "b is the bar that ends with t-1; there is one in minutes that open at :00, :15, :30 and :45, in all others the "
+    "measure is null. The median of an even number is the mean of the middle two. "
 )
 BARS = ("15m.ret", "15m.z_ret_abs", "15m.z_vol", "15m.oi_roc", "15m.z_oi_roc")
 
@@ -132,7 +133,8 @@ DETECTORS = (
         primary="2 (X_b - X_(b-1)) of the sector that leads at b",
         secondary="2 (X_(b-1) - X_b) of the sector that led at b-1",
         inputs=BARS, minutes=2 * BAR_MINUTES + 1, cooldown_s=300, half_life_s=900, find=find_sector,
-        source=STRENGTH + "X: median of RS over the symbols of the venue and sector that have RS at b-1 and b, at "
-        "least 3; fewer than 3 such sectors: null. Of equal sectors the first by name, of equal symbols likewise.",
+        source=STRENGTH + "X: median of RS over the symbols of the venue and sector (core.signals.sectors) that have "
+        "RS at b-1 and b, at least 3; fewer than 3 such sectors: null. "
+        "Of equal sectors the first by name, of equal symbols likewise.",
     ),
 )  # fmt: skip
