@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from config.section import Names, Section, require
 
@@ -80,6 +80,12 @@ class Signals(Section):
     canary_symbols: Names = Field(("BTC", "ETH"), description="Symbols, or coins, whose signals a canary publishes.")
     canary_classes: Names = Field(("spike",), description="Classes that a canary publishes.")
     sectors: dict[str, str] = Field({}, description="Sector of a coin, for the detectors of rotation.")
+
+    @field_validator("detectors")
+    @classmethod
+    def _without_empty(cls, detectors: dict[str, Detector]) -> dict[str, Detector]:
+        """A detector of which nothing is said is not named: equal packs have equal hashes, however they came about."""
+        return {name: one for name, one in detectors.items() if one != Detector()}
 
     @model_validator(mode="after")
     def _order(self) -> Self:

@@ -21,7 +21,7 @@ def show(profile: str, files: tuple[str, ...], sets: tuple[str, ...], sources: b
 
     Later sources win: defaults, profile, files, variables CONVEYOR_SECTION__KEY, --set.
     """
-    from config.load import FIELDS, toml_value, values
+    from config.keys import FIELDS, toml_value, values
 
     loaded = terminal.settings(profile, files, sets)
     found = values(loaded.config)

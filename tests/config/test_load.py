@@ -8,7 +8,9 @@ from typing import get_args
 import pytest
 
 from config.errors import ConfigError
-from config.load import FIELDS, Problem, SettingsError, expectation, json_schema, load, profile_names, values
+from config.keys import FIELDS, expectation, values
+from config.load import json_schema, load, profile_names
+from config.problems import Problem, SettingsError
 from config.schema import Config, Run
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from config.errors import ConfigError
-from config.load import FIELDS
+from config.keys import FIELDS
 from config.schema import Closing, Config, Core, Limits, Quality
 
 UNITS = (
