@@ -37,7 +37,9 @@ def changed(core: Core, given: Mapping[str, Any], origin: str, detectors: Iterab
     sources = dict.fromkeys(hot, origin)
     problems += unknown_detectors(hot, sources, detectors)
     try:
-        pack = Signals.model_validate(overlaid({"core": {"signals": core.signals.model_dump()}}, hot)["core"]["signals"])
+        pack = Signals.model_validate(
+            overlaid({"core": {"signals": core.signals.model_dump()}}, hot)["core"]["signals"]
+        )
     except ValidationError as error:
         problems += translated(error, values_of(core) | hot, sources, "core.signals")
     if problems:

@@ -87,15 +87,13 @@ def unknown_detectors(given: Mapping[str, Any], sources: Mapping[str, str], know
 def translated(
     error: ValidationError, given: Mapping[str, Any], sources: Mapping[str, str], section: str = ""
 ) -> list[Problem]:
-    """pydantic's findings in our words. given: what was set, by dotted key; sources: by whom. section: that was read."""
+    """pydantic's findings in our words. given: values by dotted key; sources: who set them. section: that was read."""
     problems: dict[str, Problem] = {}
     for finding in error.errors(include_url=False):
         if finding["type"] == CROSS_CHECK:
             # What was set by someone is named before what stands at its default.
             first, *others = sorted(finding["ctx"]["keys"], key=lambda key: sources.get(key, DEFAULT) == DEFAULT)
-            where = ", ".join(
-                f"{key} = {_shown(_value(key, given))} ({sources.get(key, DEFAULT)})" for key in others
-            )
+            where = ", ".join(f"{key} = {_shown(_value(key, given))} ({sources.get(key, DEFAULT)})" for key in others)
             problems[first] = Problem(
                 sources.get(first, DEFAULT), first, f"= {_shown(_value(first, given))}", finding["msg"],
                 f"Change it, or one of: {where}." if where else "Change it.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal, Self
 
+import orjson
 from pydantic import Field, field_validator, model_validator
 
 from config.section import Names, Section, require
@@ -99,3 +101,11 @@ class Signals(Section):
         for name in self.canary_classes:
             require(name in classes, ["core.signals.canary_classes"], f"one of {', '.join(classes)}, found {name!r}")
         return self
+
+    def encode(self) -> bytes:
+        """Canonical JSON: every key, sorted, no spaces. Equal settings give equal bytes."""
+        return orjson.dumps(self.model_dump(), option=orjson.OPT_SORT_KEYS)
+
+    def digest(self) -> str:
+        """SHA-256 hex of the canonical JSON."""
+        return hashlib.sha256(self.encode()).hexdigest()

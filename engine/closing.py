@@ -12,6 +12,7 @@ from engine.context import stage as context
 from engine.context.roster import Rosters
 from engine.core.digest import GENESIS, make_canonical, next_link, row_words, stage_digest
 from engine.core.effects import Effect, Event, Found, MarketRow, MinuteRows, RollupRows
+from engine.core.epochs import Epochs
 from engine.core.layouts import (
     CLOCK_LEDGER,
     CLOCK_NOW,
@@ -23,7 +24,6 @@ from engine.core.layouts import (
 )
 from engine.core.marks import add_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, close_ms, minute_of
-from engine.core.pack import Pack, make_pack
 from engine.core.records import Record, RecordKind
 from engine.core.registry import Registry
 from engine.core.rings import words_of
@@ -77,10 +77,10 @@ class Minutes:
     state: EngineState
     universe: Universe
     core: Core
-    pack: Pack
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self.epochs = Epochs(TABLE)
         self.link = 0
         self.chain = GENESIS
         self.late: dict[tuple[int, int], int] = {}  # (symbol, minute) -> trades after grace since the last TICK
@@ -91,9 +91,10 @@ class Minutes:
         self.bar_revisions: dict[tuple[int, str, int], int] = {}  # (venue, timeframe, last minute) -> likewise
 
     def configure(self, state: EngineState, universe: Universe, core: Core) -> None:
-        """Go by this epoch from now on."""
+        """Go by these settings from now on; of packs only the first is taken from them, `epochs` has the others."""
         self.state, self.universe, self.core = state, universe, core
-        self.pack = make_pack(TABLE, core.signals)
+        if not self.epochs.kept:
+            self.epochs.begin(core.signals)
 
     def fold(self) -> None:
         """Empty the tick buffers into the sums of their minutes."""
@@ -330,15 +331,15 @@ class Minutes:
         """Read the minutes that were not read yet, in the order of names; what was found, and what became of it."""
         order = self.rosters.of(venue, self.registry).order
         unread = signals.unread(self.state, order[np.isin(order, members)], minute)
-        row = market.row.reshape(1)
-        sectors = self.sectors.of(self.registry.names, self.pack.settings.sectors)
-        failed = detectors.look(self.state, unread, minute, row, order, sectors, self.pack)
-        found = signals.judge(self.state, unread, minute, row, self.pack)
+        row, pack = market.row.reshape(1), self.epochs.of(minute)
+        sectors = self.sectors.of(self.registry.names, pack.settings.sectors)
+        failed = detectors.look(self.state, unread, minute, row, order, sectors, pack)
+        found = signals.judge(self.state, unread, minute, row, pack)
         clock = self.state.tape.clock
         for name, reason in failed:
             detail = {"detector": name, "reason": reason}
             effects.append(Event(int(clock[CLOCK_SEQ]), int(clock[CLOCK_NOW]), "detector_quarantined", "", "", detail))
-        return signals.tell(self.state, self.registry, venue, minute, revision, self.link, found, market, self.pack)
+        return signals.tell(self.state, self.registry, venue, minute, revision, self.link, found, market, pack)
 
     def _words_of(
         self, stage: str, venue: int, rows: np.ndarray, market: np.ndarray | None, found: Found | None

@@ -10,7 +10,7 @@ from config.schema import Core
 from detectors.table import TABLE
 from engine.closing import Minutes
 from engine.core import release_commands
-from engine.core.control import COMMAND, HOST, LOAD, PRIME, read_control
+from engine.core.control import COMMAND, HOST, LOAD, PRIME, read_control, read_epoch
 from engine.core.effects import Effect, Event, Released, SnapshotNeeded, Wanted
 from engine.core.errors import ConfigError
 from engine.core.layouts import (
@@ -29,7 +29,7 @@ from engine.core.layouts import (
     SET_SETTLE,
     SET_WATERMARK,
 )
-from engine.core.minutes import NS_PER_MS
+from engine.core.minutes import NS_PER_MS, close_ms
 from engine.core.records import Record, RecordBatch, RecordKind, decode_at
 from engine.core.registry import Registry
 from engine.core.release import Release
@@ -103,13 +103,17 @@ class Conveyor:
                 f"journal: the first record (seq {record.seq}) is of kind {record.kind}, expected the configuration "
                 "epoch; replay the journal from its first segment or from a state snapshot"
             )
-        self.configure(Core.decode(record.payload))
+        self.configure(read_epoch(record.payload)[0])
         self._tape.clock[[CLOCK_SEQ, CLOCK_RECV]] = record.seq, record.recv_ns
         self.release = self.release.by_settings(self.core.signals, record.recv_ns)
+        effects.append(self.minutes.epochs.first(record))
         self._pin(effects)
 
     def configure(self, core: Core) -> None:
-        """Begin with an epoch, or change to one: limits are for the life of a session, everything else may change."""
+        """Begin with settings, or go on with others: limits are for the life of a session, everything else may change.
+
+        Not the detector pack: behind the first one `_change` brings it.
+        """
         if self.state is None:
             self.state = EngineState(core.limits, compile_dialects([(d.head, d.names, d.templates) for d in VENUES]))
         elif core.limits != self.core.limits:
@@ -141,11 +145,7 @@ class Conveyor:
         belt, registry = self._tape, self.registry
         belt.clock[[CLOCK_SEQ, CLOCK_TICKED, CLOCK_RECV]] = record.seq, 0, record.recv_ns
         if record.kind == RecordKind.CONFIG:
-            self.configure(Core.decode(record.payload))
-            self._pin(effects)
-            by_settings = self.release.by_settings(self.core.signals, record.recv_ns)
-            if by_settings != self.release:
-                self._release([Released(record.seq, by_settings)], effects)
+            self._change(record, effects)
         elif record.kind == RecordKind.INSTRUMENT:
             effects += control.add_instrument(belt, registry, record)
         elif record.kind == RecordKind.CONNECTION:
@@ -190,6 +190,32 @@ class Conveyor:
             if isinstance(effect, Released):
                 self.release = effect.release
         effects += told
+
+    def _change(self, record: Record, effects: list[Effect]) -> None:
+        """Settings behind the first: those of a start hold at once but for the pack; a running engine's are a pack."""
+        core, told = read_epoch(record.payload)
+        if not told.given and core.model_copy(update={"signals": self.core.signals}) != self.core:
+            raise ConfigError(
+                f"config record (seq {record.seq}): changes more than core.signals, which needs a start; this engine "
+                "did not write that journal"
+            )
+        old, opened = self.core, self._tape.venues["open_minute"]
+        if told.given:
+            self.configure(core)
+        version = self.minutes.epochs.change(old, core, told, record, opened[opened >= 0].tolist())
+        self.core = self.minutes.core = core
+        by_settings = self.release.by_settings(core.signals, record.recv_ns)
+        if by_settings != self.release:
+            self._release([Released(record.seq, by_settings)], effects)
+        if version:
+            told_of = {
+                "version": version.version, "of": version.of, "who": version.who, "why": version.why,
+                "from_ts": close_ms(version.from_minute), "config_hash": version.config_hash,
+                "changes": [list(change) for change in version.changes],
+            }  # fmt: skip
+            effects += [version, Event(record.seq, record.recv_ns, "config", "", "", told_of)]
+        if told.given:
+            self._pin(effects)
 
     def _prime(self, record: Record, effects: list[Effect]) -> None:
         """What an earlier journal taught of a symbol, before it has a minute of its own."""

@@ -181,6 +181,7 @@ def take(conveyor: Conveyor, room: Room | None = None) -> Snapshot:
     header = {
         "seq": int(state.tape.clock[CLOCK_SEQ]),
         "core": conveyor.core.encode().decode(),
+        "packs": minutes.epochs.encode(),
         "registry": conveyor.registry.encode(),
         "link": minutes.link,
         "chain": minutes.chain,
@@ -240,6 +241,7 @@ def restore(snapshot: Snapshot) -> Conveyor:
     conveyor.registry = conveyor.universe.registry = minutes.registry = Registry.decode(header["registry"])
     conveyor.universe.recall(header["universe"])
     conveyor.release = Release.decode(header["release"])
+    minutes.epochs.recall(header["packs"])
     minutes.link, minutes.chain = header["link"], header["chain"]
     minutes.late = {(s, m): count for s, m, count in header["late"]}
     minutes.recovery.candles = {(s, m): VenueCandle(*values) for s, m, values in header["candles"]}

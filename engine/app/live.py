@@ -224,7 +224,7 @@ class App:
         for source, venue in past.up:
             sequencer.append(RecordKind.CONNECTION, source, orjson.dumps(Turn(venue, "down", "process ended")))
         if goes_on:  # what the settings pin is wanted again, whatever was asked for since
-            sequencer.append(RecordKind.CONFIG, 0, config.core.encode())
+            sequencer.append(RecordKind.CONFIG, 0, recovery.epoch_of_start(past, config.core, self._note))
         for instrument in instruments:
             sequencer.append(RecordKind.INSTRUMENT, 0, instrument.encode())
         if past_of_earlier is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from config.schema import Config, Core
 from engine.conveyor import Conveyor
-from engine.core.control import TURN, read_control
+from engine.core.control import TURN, Change, read_control, read_epoch, write_epoch
 from engine.core.errors import ConfigError
 from engine.core.instruments import Instrument
 from engine.core.minutes import NS_PER_S
@@ -44,9 +44,13 @@ def pinned(config: Config) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What the runs before this one left in the journal. up: connections (id, venue) that nobody told are down."""
+    """What the runs before this one left in the journal. up: connections (id, venue) that nobody told are down.
+
+    given: digest of the pack in the settings of the newest start, which may have been changed since.
+    """
 
     core: Core
+    given: str
     instruments: Mapping[tuple[str, str], Instrument]  # by venue and symbol
     up: Sequence[tuple[int, str]]
 
@@ -120,7 +124,7 @@ def past_of(conveyor: Conveyor) -> Past:
     registry, connections = conveyor.registry, conveyor.state.tape.connections
     live = np.flatnonzero(connections["live"] == 1).tolist()
     return Past(
-        conveyor.core, {(one.venue, one.symbol): one for one in registry.instruments},
+        conveyor.core, conveyor.minutes.epochs.given, {(one.venue, one.symbol): one for one in registry.instruments},
         [(c, registry.venues[connections[c]["venue"]]) for c in live],
     )  # fmt: skip
 
@@ -129,12 +133,13 @@ def read_past(journal: Path, disk: Disk) -> Past:
     """Of the control records alone, where nothing is computed."""
     reader = JournalReader(journal, disk)
     conveyor, seq = beginning(reader)
-    past = past_of(conveyor) if conveyor.state is not None else Past(conveyor.core, {}, [])
-    core, instruments, up = past.core, dict(past.instruments), dict(past.up)
+    past = past_of(conveyor) if conveyor.state is not None else Past(conveyor.core, "", {}, [])
+    core, given, instruments, up = past.core, past.given, dict(past.instruments), dict(past.up)
     for batch in reader.batches(seq + 1):
         for record in iterate(batch):
             if record.kind == RecordKind.CONFIG:
-                core = Core.decode(record.payload)
+                core, told = read_epoch(record.payload)
+                given = told.given or given
             elif record.kind == RecordKind.INSTRUMENT:
                 instrument = Instrument.decode(record.payload)
                 instruments.setdefault((instrument.venue, instrument.symbol), instrument)
@@ -143,7 +148,20 @@ def read_past(journal: Path, disk: Disk) -> Past:
                 up.pop(record.source, None)
                 if turn.state == "up":
                     up[record.source] = turn.venue
-    return Past(core, instruments, sorted(up.items()))
+    return Past(core, given, instruments, sorted(up.items()))
+
+
+def epoch_of_start(past: Past, core: Core, note: Callable[[str], None]) -> bytes:
+    """What a start that goes on journals as its settings.
+
+    A pack that was changed while the engine ran stays, until the settings that it is started with say another one than
+    at the start before.
+    """
+    given = core.signals.digest()
+    if given == past.given and core.signals != past.core.signals:
+        note("note: the detector pack was changed while it ran, and stays so; `conveyor config history` shows how")
+        core = core.model_copy(update={"signals": past.core.signals})
+    return write_epoch(core, Change("start", given=given))
 
 
 def has_begun(journal: Path, disk: Disk) -> bool:

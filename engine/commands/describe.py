@@ -130,7 +130,7 @@ def _journal() -> Described:
     from engine.core.records import HEADER, HEADER_BYTES, RecordKind
 
     meaning = {
-        RecordKind.CONFIG: "canonical JSON of a configuration epoch; the first record",
+        RecordKind.CONFIG: "canonical JSON of the core settings; later ones: a line feed, JSON of who and why",
         RecordKind.INSTRUMENT: "JSON of an instrument: venue, symbol, scales",
         RecordKind.CONNECTION: "JSON venue, state up or down, reason; source = connection",
         RecordKind.SUBSCRIPTION: "JSON venue, channels; replaces the connection's earlier list",

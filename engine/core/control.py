@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from config.schema import Core
 from engine.core.errors import ConfigError
 
 Told = TypeVar("Told")
@@ -116,8 +118,22 @@ class Prime:
     journal: str
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who asked for a configuration epoch behind the first, and why.
+
+    of: the version whose pack it brings back; empty: none. given: of a start, the digest of the pack in its settings,
+    which need not be the pack that is in force; empty: the change of a running engine.
+    """
+
+    who: str
+    why: str = ""
+    of: str = ""
+    given: str = ""
+
+
 STREAM_TURN, HOST, LOAD, COMMAND = TypeAdapter(StreamTurn), TypeAdapter(Host), TypeAdapter(Load), TypeAdapter(Command)
-PRIME = TypeAdapter(Prime)
+PRIME, CHANGE = TypeAdapter(Prime), TypeAdapter(Change)
 
 
 def read_control(what: str, form: TypeAdapter[Told], payload: bytes) -> Told:
@@ -130,3 +146,16 @@ def read_control(what: str, form: TypeAdapter[Told], payload: bytes) -> Told:
         raise ConfigError(
             f"{what} record: {place}: {first['msg']}; found {payload[:200]!r}; this engine did not write that journal"
         ) from None
+
+
+def write_epoch(core: Core, change: Change) -> bytes:
+    """Payload of a CONFIG record behind the first: canonical JSON of the settings, a line feed, JSON of `change`."""
+    return core.encode() + b"\n" + orjson.dumps(change)
+
+
+def read_epoch(payload: bytes) -> tuple[Core, Change]:
+    """The settings of a CONFIG record, and who asked for them. Nobody is named in the first one: it is a start."""
+    settings, _, told = payload.partition(b"\n")
+    core = Core.decode(settings)
+    change = read_control("config", CHANGE, told) if told else Change("start", given=core.signals.digest())
+    return core, change

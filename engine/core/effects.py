@@ -176,5 +176,27 @@ class Event:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigVersion:
+    """A version of the settings: the first, or one that they were changed to.
+
+    number: 0 for the first, then one more each. version: vMAJOR.MINOR.PATCH. from_minute: first minute that is judged
+    under its pack; -1: every one. who, why, of: engine.core.control.Change. config_hash: of the pack.
+    changes: (dotted key, old value, new value), None: not set. pack: canonical JSON of core.signals, whole.
+    """
+
+    cause_seq: int
+    at_ns: int
+    number: int
+    version: str
+    from_minute: int
+    who: str
+    why: str
+    of: str
+    config_hash: str
+    changes: tuple[tuple[str, Any, Any], ...]
+    pack: bytes
+
+
 Link = MinuteRows | RollupRows  # what adds a link to the chain
-Effect = Link | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Released | Event
+Effect = Link | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Released | ConfigVersion | Event

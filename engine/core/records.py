@@ -21,7 +21,7 @@ SLACK_BYTES = 64  # readable bytes before and after every batch, so that kernels
 class RecordKind(IntEnum):
     """What a payload is. Append-only: a number is never reused."""
 
-    CONFIG = 1  # canonical JSON of a whole configuration epoch; the first record of every journal
+    CONFIG = 1  # canonical JSON of a whole configuration epoch; first record of a journal; later control.write_epoch
     INSTRUMENT = 2  # JSON: one engine.core.instruments.Instrument
     CONNECTION = 3  # JSON {"venue", "state": "up"|"down", "reason"}; source = connection id
     SUBSCRIPTION = 4  # JSON {"venue", "channels": [{"channel", "symbol"}, ...]}; replaces the connection's earlier list
