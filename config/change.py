@@ -21,10 +21,12 @@ def changed(core: Core, given: Mapping[str, Any], origin: str, detectors: Iterab
     given: dotted key -> value; None: what holds if nobody sets it. origin: who sets them, for the problems. detectors:
     ids of the table. Raises SettingsError with every problem found, keys that need a restart among them.
     """
-    problems, hot = [], {}
+    problems, hot, standing = [], {}, values_of(core)
     for key, value in given.items():
         if field_of(key) is None:
             problems.append(unknown(key, value, origin, "flag"))
+        elif not key.startswith(HOT) and key in standing and standing[key] == value:
+            continue  # a file may say again what is not to change
         elif not key.startswith(HOT):
             problems.append(
                 Problem(
@@ -41,7 +43,7 @@ def changed(core: Core, given: Mapping[str, Any], origin: str, detectors: Iterab
             overlaid({"core": {"signals": core.signals.model_dump()}}, hot)["core"]["signals"]
         )
     except ValidationError as error:
-        problems += translated(error, values_of(core) | hot, sources, "core.signals")
+        problems += translated(error, standing | hot, sources, "core.signals")
     if problems:
         raise SettingsError(problems)
     return core.model_copy(update={"signals": pack})

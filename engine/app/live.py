@@ -23,6 +23,7 @@ from config.schema import Config
 from engine import warm
 from engine.app import prime, recovery, report
 from engine.app.beside import Beside
+from engine.app.changes import Changes
 from engine.app.crashes import CRASHES_MAX, Crashes
 from engine.app.promotion import Fitness
 from engine.conveyor import Conveyor
@@ -75,6 +76,7 @@ class App:
         self.started_ns = clock.now_ns()
         self.failure: Exception | None = None  # what stopped the conveyor, while the journal went on
         self.conveyor = Conveyor()
+        self.changes = Changes(self)
         self.recent, self.usage = Recent(), Usage()
         self.fitness = Fitness(self)
         self.latencies = Latencies(clock)
@@ -165,11 +167,25 @@ class App:
             self.tell("stop_asked", who=command.who)
             self.stop("stopped by an operator")
             return {"done": True, "seq": -1, "sentence": "the engine stops"}
-        if self._journal_only or self.failure or self.sequencer is None:
-            return {"done": False, "seq": -1, "sentence": "this engine only records; nothing could obey"}
+        if why_not := self.cannot_obey():
+            return {"done": False, "seq": -1, "sentence": why_not}
         if command.command == "mode":
             command = await self._measured(command)
-        seq = self.sequencer.append(RecordKind.OPERATOR, 0, orjson.dumps(command))
+        seq, events = await self.journaled(RecordKind.OPERATOR, orjson.dumps(command))
+        if events is None:
+            sentence = f"journaled, but not durable within {COMMAND_S:g} s: the disk does not take it"
+            return {"done": False, "seq": seq, "sentence": sentence}
+        return {"done": True, "seq": seq, "sentence": f"{command.command}: done"} | _said(events)
+
+    def cannot_obey(self) -> str:
+        """Why a command would change nothing; empty: it may."""
+        only_records = self._journal_only or self.failure or self.sequencer is None
+        return "this engine only records; nothing could obey" if only_records else ""
+
+    async def journaled(self, kind: RecordKind, payload: bytes) -> tuple[int, list[Event] | None]:
+        """Append a record and wait until it is durable and obeyed: its seq, and its events; None: not in time."""
+        assert self.sequencer is not None
+        seq = self.sequencer.append(kind, 0, payload)
         obeyed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         events: list[Event] = []
         self._commands[seq] = obeyed, events
@@ -177,11 +193,10 @@ class App:
             async with asyncio.timeout(COMMAND_S):
                 await obeyed
         except TimeoutError:
-            sentence = f"journaled, but not durable within {COMMAND_S:g} s: the disk does not take it"
-            return {"done": False, "seq": seq, "sentence": sentence}
+            return seq, None
         finally:
             self._commands.pop(seq, None)
-        return {"done": True, "seq": seq, "sentence": f"{command.command}: done"} | _said(events)
+        return seq, events
 
     async def _measured(self, command: Command) -> Command:
         """A promotion with what was found unmet; anything else as it is, for the core to judge."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,15 +57,22 @@ def find(session: Path | None) -> Engine:
 
 
 def ask(engine: Engine) -> Any:
-    """Its status dict. Stop with exit code 3 if it is gone, 5 if it does not answer."""
-    from engine.io.control_client import NoAnswerError, NotRunningError
+    """Its status dict."""
+    return told_by(engine.status)
+
+
+def told_by(asked: Callable[[], Any]) -> Any:
+    """The answer of an engine. Stop with exit code 3 if it is gone, 5 if it does not answer, 1 if it has no room."""
+    from engine.io.control_client import BusyError, NoAnswerError, NotRunningError
 
     try:
-        return engine.status()
+        return asked()
     except NotRunningError as error:
         raise Stop(Exit.UNREACHABLE, str(error)) from None
     except NoAnswerError as error:
         raise Stop(Exit.TIMEOUT, str(error)) from None
+    except BusyError as error:
+        raise Stop(Exit.ERROR, str(error)) from None
 
 
 def _colour(found: Any) -> Colour:

@@ -145,7 +145,14 @@ def settings(profile: str, files: Sequence[str], sets: Sequence[str]) -> Any:
 
     from config.load import load
 
-    return load(profile, files, os.environ, sets)
+    return load(profile, files, os.environ, sets, _detectors)
+
+
+def _detectors() -> list[str]:
+    """Ids of the table; asked for only if settings name one, for it is slow to import."""
+    from detectors.table import TABLE
+
+    return [detector.id for detector in TABLE]
 
 
 # Output ---------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,20 @@ class Asked:
     override: str = ""
 
 
-_QUERY, _ASKED = TypeAdapter(Query), TypeAdapter(Asked)
+@dataclass(frozen=True)
+class Wish:
+    """What `POST /config` says: settings to change, or a version to go back to.
+
+    values: by dotted key; null: what holds if nobody sets it. why: for the history. check: judge and try it only.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
+    why: str = ""
+    check: bool = False
+
+
+_QUERY, _ASKED, _WISH = TypeAdapter(Query), TypeAdapter(Asked), TypeAdapter(Wish)
 
 
 class Control:
@@ -58,6 +72,7 @@ class Control:
 
     status: makes the dict; called in the loop, so it must not wait. command: journals it and answers when it is obeyed.
     query: runs SQL and returns an Arrow stream; called in a thread, one at a time; None: there is no store.
+    change: judges, tries and journals a change of the settings, for a user; None: they cannot be changed here.
     """
 
     def __init__(
@@ -67,9 +82,10 @@ class Control:
         command: Callable[[Command], Awaitable[dict[str, Any]]],
         query: Callable[[Query], bytes] | None = None,
         limits: Limits | None = None,
+        change: Callable[[Wish, str], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:
         self.path, self._limits = session / SOCKET, limits
-        self._status, self._command, self._query = status, command, query
+        self._status, self._command, self._query, self._change = status, command, query, change
         self._thread = ThreadPoolExecutor(1, "sql")
         self._querying = False
         self._server: LocalServer | None = None
@@ -95,6 +111,8 @@ class Control:
         if route == ("POST", "/command"):
             asked = _read(_ASKED, request.body)
             return _json(await self._command(Command(asked.command, asked.arguments, who, override=asked.override)))
+        if route == ("POST", "/config") and self._change is not None:
+            return _json(await self._change(_read(_WISH, request.body), who))
         if route == ("POST", "/sql"):
             return await self._run(_read(_QUERY, request.body))
         raise RefusedError(404, f"{request.method} {request.path} is not served here; this is another version")

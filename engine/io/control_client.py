@@ -43,6 +43,11 @@ class Engine:
         found: dict[str, Any] = orjson.loads(self._ask("POST", "/command", body, timeout_s))
         return found
 
+    def change(self, wish: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
+        """wish: engine.io.control.Wish; the answer is engine.app.changes.Changes.ask's."""
+        found: dict[str, Any] = orjson.loads(self._ask("POST", "/config", orjson.dumps(wish), timeout_s))
+        return found
+
     def sql(self, query: str, rows_max: int, timeout_s: float) -> bytes:
         """An Arrow stream."""
         body = orjson.dumps({"query": query, "rows_max": rows_max, "timeout_s": timeout_s})

@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 
-from engine.core.effects import Effect, Event, Link, SnapshotNeeded
+from engine.core.effects import ConfigVersion, Effect, Event, Link, SnapshotNeeded
 from engine.core.errors import ConfigError, ConveyorError, InvariantError
 from engine.core.minutes import label
 from engine.core.schema import TIMEFRAME, Status
+from engine.io.config_history import HISTORY, line_of
 from engine.io.database import log_of
 from engine.io.digest_line import digest_line, timeframe_of
 from engine.io.disk import OS_DISK, Disk, read_all
@@ -22,7 +23,8 @@ from engine.io.outputs import LineFile, write_whole
 from engine.io.store import REBUILD, Store, StoreLimits, StoreStatus
 
 MANIFEST, DIGESTS, EVENTS, STORE, LOGS = "manifest.json", "digests.jsonl", "events.jsonl", "store.duckdb", "logs"
-_OWN_FILES = (DIGESTS, EVENTS, STORE, f"{STORE}.wal", MANIFEST)  # the manifest last: it says whose the others are
+# The manifest last: it says whose the others are.
+_OWN_FILES = (DIGESTS, EVENTS, HISTORY, STORE, f"{STORE}.wal", MANIFEST)
 
 
 class SessionIncompleteError(ConveyorError):
@@ -64,6 +66,7 @@ class SessionWriter:
             self._begin(reference, overwrite, goes_on)
             self._digests = LineFile(disk, folder / DIGESTS)
             self._events = LineFile(disk, folder / EVENTS)
+            self._history = LineFile(disk, folder / HISTORY)
             self._chains: list[str] = []
             self._counts: dict[str, Any] = {"links": 0, "minutes": 0, "rows": 0, "revisions": {}, "events": 0}
             self._counts["revisions"] = {status.name.lower(): 0 for status in Status}
@@ -105,9 +108,10 @@ class SessionWriter:
         return min(self.links, self.first_link if status.holes else status.last_link + 1)
 
     def sync(self) -> bool:
-        """Make digests and events durable; False if the disk refused a part. To be done before a state snapshot, which
-        says that nothing before it needs to be computed again."""
+        """Make digests, events and history durable; False if the disk refused a part. To be done before a snapshot,
+        which says that nothing before it needs to be computed again."""
         whole = self._digests.sync()
+        whole = self._history.sync() and whole
         return self._events.sync() and whole
 
     def perform(self, effects: Iterable[Effect]) -> None:
@@ -119,6 +123,8 @@ class SessionWriter:
             elif isinstance(effect, SnapshotNeeded):
                 detail = {"reason": effect.reason}
                 self._event(effect.cause_seq, None, "snapshot_needed", effect.venue, effect.symbol, detail)
+            elif isinstance(effect, ConfigVersion):
+                self._version(effect)
         self._digests.flush()
         self._events.flush()
 
@@ -132,7 +138,8 @@ class SessionWriter:
         try:
             whole = self._digests.close()
             whole = self._events.close() and whole
-            reason = self._digests.error or self._events.error
+            whole = self._history.close() and whole
+            reason = self._digests.error or self._events.error or self._history.error
             try:
                 self._save_manifest(complete and whole, self._now_ns(), store)
             except OSError as error:
@@ -192,6 +199,14 @@ class SessionWriter:
         self._counts["events"] += 1
         self._events.append(line)
 
+    def _version(self, version: ConfigVersion) -> None:
+        """A version that is there already was fed again."""
+        if version.number in self._versions:
+            return
+        self._versions.add(version.number)
+        self._history.append(orjson.dumps(line_of(version)))
+        self._history.flush()
+
     def _store_event(self, kind: str, detail: dict[str, str]) -> None:
         """Called from the store's thread."""
         self._event(None, self._now_ns(), kind, "", "", detail)
@@ -239,7 +254,8 @@ class SessionWriter:
             self._count(line)
         self._recorded_events = set(self._events.lines)
         self._counts["events"] = len(self._events.lines)
-        self._digests.lines, self._events.lines = [], []
+        self._versions = {int(orjson.loads(text)["number"]) for text in self._history.lines}
+        self._digests.lines, self._events.lines, self._history.lines = [], [], []
 
     def _compare_store(self) -> None:
         """A write-ahead log cut short opens without a word: the digests say what should be there."""
