@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from config.schema import Config
 
+DETECTORS = "core.signals.detectors"  # one of those mappings
 UNSET = "default"  # as the text of a value: what holds if nobody sets it
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from config.errors import ConfigError
 from config.keys import (
+    DETECTORS,
     FIELDS,
     MAPPINGS,
     SECTIONS,
@@ -27,7 +28,6 @@ from config.section import CROSS_CHECK
 PREFIX = "CONVEYOR_"
 SEPARATOR = "__"
 DEFAULT = "default"
-DETECTORS = "core.signals.detectors"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.change import HOT, differences, values_of
-from config.keys import mapping_of
+from config.keys import DETECTORS
 from config.schema import Core
 from config.signals import Signals
 from engine.core.control import Change
@@ -71,7 +71,7 @@ class Epochs:
         self.given = told.given or self.given
         if not changes:
             return None
-        from_minute = max([minute_of(record.recv_ns), self.newest.from_minute, *open_minutes])
+        from_minute = max([minute_of(record.recv_ns), *open_minutes])
         needed = min([from_minute, *(minute - 1 for minute in open_minutes)])  # in grace it is still read
         self.kept = [epoch for epoch in self.kept if epoch.from_minute < from_minute] + [Epoch(from_minute, pack)]
         while len(self.kept) > 1 and self.kept[1].from_minute <= needed:
@@ -117,6 +117,6 @@ def _raised(version: tuple[int, int, int], keys: Sequence[str]) -> tuple[int, in
     major, minor, patch = version
     if any(not key.startswith(HOT) for key in keys):
         return major + 1, 0, 0
-    if any(mapping_of(key) and key.endswith((".enabled", ".stage")) for key in keys):
+    if any(key.startswith(f"{DETECTORS}.") and key.endswith((".enabled", ".stage")) for key in keys):
         return major, minor + 1, 0
     return major, minor, patch + 1

@@ -113,7 +113,6 @@ class Life:
             while self.opened[venue] < end:
                 self._judge(venue, self.opened[venue])
                 self.opened[venue] += 1
-                self._judge(venue, self.opened[venue] - 1)  # a revision in grace
 
     def _judge(self, venue: int, minute: int) -> None:
         digest = self.epochs.of(minute).digest
@@ -227,6 +226,10 @@ class Life:
             promise(same, "half a pack")
         promise(self.epochs.newest.pack.settings == self.core.signals, "the newest pack is not what was asked for last")
         promise(len(self.epochs.kept) <= 4, "packs that nobody needs are kept")
+        promise(self.epochs.given == self.given.signals.digest(), "what the newest start was given is forgotten")
+        for venue, minute in enumerate(self.opened):
+            if (venue, minute - 1) in self.judged:
+                self._judge(venue, minute - 1)  # a revision in grace
 
 
 _packs: dict[bytes, Pack] = {}  # settings -> what they come to, made apart from any change
