@@ -30,7 +30,7 @@ def one_minute(symbols: int, minutes: int = 200) -> Iterator[Row]:
     agreed = Agreed(f"signals of {symbols} symbols")
     load()
     made = warmed(symbols)
-    pack = made.conveyor.minutes.pack
+    pack = made.conveyor.minutes.epochs.newest.pack
     asked = [name for detector in pack.table for name in COMPARED if detector.is_core and name in detector.inputs[:1]]
     spent: list[int] = []
     on_cpu: list[int] = []
@@ -88,7 +88,15 @@ def many(passes: int = 5) -> Iterator[Row]:
     for _ in range(passes):
         begun = now_ns()
         found = signals.tell(
-            made.state, made.conveyor.registry, 0, minute, 0, 0, forced, market, made.conveyor.minutes.pack
+            made.state,
+            made.conveyor.registry,
+            0,
+            minute,
+            0,
+            0,
+            forced,
+            market,
+            made.conveyor.minutes.epochs.newest.pack,
         )
         spent.append(now_ns() - begun)
         agreed.add(digest_of(*_payloads(found)))
