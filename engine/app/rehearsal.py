@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,8 +53,9 @@ class Outcome:
 class Trial:
     """One pack, and memory in which the stages may work for it."""
 
-    def __init__(self, state: EngineState, limits: Any, pack: Pack) -> None:
+    def __init__(self, state: EngineState, names: Sequence[str], limits: Any, pack: Pack) -> None:
         self.pack, self.outcome = pack, Outcome()
+        self.sectors = detectors.Sectors().of(names, pack.settings.sectors)
         self.state = copy.copy(state)
         self.state.signals, self.state.signal_room = make_signals(limits), make_signal_room(limits)
         self.newest = np.full(limits.symbols_max, -1, np.int64)
@@ -66,7 +68,7 @@ class Trial:
         own.bars = own.bars._replace(rows=history.rows[minute % history.minutes])
         own.features = own.features._replace(newest=self.newest)
         market = markets.rows[venue, slot : slot + 1]
-        detectors.look(own, members, minute, market, self.pack)
+        detectors.look(own, members, minute, market, order, self.sectors, self.pack)
         found = signals.judge(own, members, minute, market, self.pack)
         names = [(CLASSES[self.pack.rules["place"][d]], Stop(r)) for d, r in found[["detector", "reason"]].tolist()]
         self.outcome.counts.update((name, stop.name.lower()) for name, stop in names)
@@ -78,7 +80,7 @@ async def rehearse(conveyor: Conveyor, before: Pack, after: Pack) -> dict[str, A
     state, minutes = conveyor.state, conveyor.minutes
     assert state is not None, "there is no state before the configuration epoch"
     limits = conveyor.core.limits
-    trials = [Trial(state, limits, pack) for pack in (before, after)]
+    trials = [Trial(state, conveyor.registry.names, limits, pack) for pack in (before, after)]
     remembered = state.market.minutes
     newest = int(remembered.max())
     judged: dict[int, int] = {}  # minute -> symbols
