@@ -42,7 +42,7 @@ def core(symbols: int, minutes: int = 240) -> Iterator[Row]:
     load()
     made, agreed = warmed(symbols), Agreed(f"detectors of {symbols} symbols")
     draw = np.random.default_rng(3)
-    table = [detector for detector in made.conveyor.minutes.pack.table if detector.is_core]
+    table = [detector for detector in made.conveyor.minutes.epochs.newest.pack.table if detector.is_core]
     findings = made.state.signal_room.findings
     whole: dict[str, list[int]] = {USUAL: [], BEHIND_A_BAR: []}
     each: dict[str, list[int]] = {detector.id: [] for detector in table}
