@@ -214,6 +214,6 @@ def _rank(evidence: Evidence) -> int:
 
 
 def _outside(evidence: Evidence) -> list[dict[str, Any]]:
-    """Status of the sinks outside of this process, as far as the publisher tells."""
+    """Status of the sinks that lead out of this process; in a mode that may not publish there is none."""
     sinks: list[dict[str, Any]] = evidence.publish.get("sinks", [])
-    return [sink for sink in sinks if sink.get("is_outside", True)]
+    return [sink for sink in sinks if sink["is_outside"]]

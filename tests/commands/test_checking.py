@@ -114,7 +114,9 @@ def found_in(mode: str = "", **more: Any) -> Evidence:
 
 
 def sink(delivered: int = 5, p95: float | None = 12.0) -> dict[str, Any]:
-    return {"sinks": [{"name": "webhook", "delivered": delivered, "latency_ms": {"p95": p95}}]}
+    outside = {"name": "webhook", "is_outside": True, "delivered": delivered, "latency_ms": {"p95": p95}}
+    inside = {"name": "bus", "is_outside": False, "delivered": 999, "latency_ms": {"p95": 999.0}}
+    return {"sinks": [inside, outside]}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,7 @@ def sink(delivered: int = 5, p95: float | None = 12.0) -> dict[str, Any]:
         ("shadowed", found_in("shadow", candidates=[]), "unknown", "none yet"),
         ("nothing is suppressed", found_in("shadow"), "pass", "0 published outside; would have been: cooldown 7"),
         ("nothing is suppressed", found_in("shadow", publish=sink(1)), "fail", "1 published outside"),
+        ("nothing is suppressed", found_in("shadow", publish=sink(0)), "pass", "0 published outside"),
         ("nothing is suppressed", found_in("canary"), "unknown", "the mode is canary, which publishes"),
         ("as canaries", found_in("shadow"), "unknown", "the mode is shadow"),
         ("as canaries", found_in("canary"), "unknown", "no outside sink"),
