@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -41,7 +42,7 @@ from replay.simulate import Market
 
 VENUE: Literal["hyperliquid"] = "hyperliquid"
 ONE_IN = {"l2Book": 2, "bbo": 3, "activeAssetCtx": 5}
-FIRST_HOUR = 4
+FIRST_HOUR = 6
 KEEP_MINUTES = 10  # of what happened on the exchange
 GROUP_S = 0.2  # between two commits: twenty times as long as live
 AFTER_S = 6.0  # the run ends so long after its last full minute
@@ -80,10 +81,15 @@ class UnsyncedDisk(OsDisk):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """After so many simulated hours. elapsed_s: real time, cpu_s: of this process."""
+    """After so many simulated hours. elapsed_s: real time, cpu_s: of this process.
+
+    store_mb: what DuckDB itself says it holds: rows that wait for a checkpoint, which comes by the real clock, and
+    blocks that it keeps up to a limit.
+    """
 
     hours: float
     resident_mb: float
+    store_mb: float
     files: int
     tasks: int
     objects: int
@@ -91,10 +97,16 @@ class Sample:
     elapsed_s: float
     cpu_s: float
 
+    @property
+    def rest_mb(self) -> float:
+        """Without the store's own."""
+        return self.resident_mb - self.store_mb
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """density_hz: messages a second and symbol. slope_*: an hour; None with too few samples behind FIRST_HOUR."""
+    """density_hz: messages a second and symbol. slope_*: an hour; None with too few samples behind FIRST_HOUR.
+    slope_rest_mb: of the memory that is not the store's, whose cache grows up to its limit and no further."""
 
     venue: str
     symbols: int
@@ -106,6 +118,7 @@ class Result:
     rows: int
     rows_ok: int
     slope_mb: float | None
+    slope_rest_mb: float | None
     slope_files: float | None
     slope_tasks: float | None
     slope_objects: float | None
@@ -137,7 +150,9 @@ class Soak:
     async def _live(self) -> None:
         clock = VirtualClock(self.loop, self.exchange.now_ns)
         front = memory_front(self.exchange, clock=clock)
-        config = Config.model_validate({"venues": {VENUE: {"enabled": True, "symbols": self.names}}})
+        config = Config.model_validate(
+            {"venues": {VENUE: {"enabled": True, "symbols": self.names}}, "store": {"checkpoint_minutes": 1}}
+        )
         app = App(
             config, journal_folder=self.folder / "session" / "journal", session_folder=self.folder / "session",
             clock=clock, transport=front, http=front, rng=random.Random(0), disk=UnsyncedDisk(), threads=False,
@@ -149,7 +164,8 @@ class Soak:
             await running
         finally:
             sampler.cancel()
-            await asyncio.gather(sampler, return_exceptions=True)
+            with suppress(asyncio.CancelledError):
+                await sampler
             front.stop()
 
     async def _sample(self, app: App) -> None:
@@ -159,8 +175,8 @@ class Soak:
             gc.collect()
             self.frames = sum(link["frames"] for link in app.feeds.status()["connections"])
             sample = Sample(
-                hour, resident_bytes() / 1e6, len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()),
-                len(gc.get_objects()), app.records, time.monotonic() - self._begun, time.process_time(),
+                hour, resident_bytes() / 1e6, store_bytes(app) / 1e6, len(os.listdir("/proc/self/fd")),
+                len(asyncio.all_tasks()), len(gc.get_objects()), app.records, time.monotonic() - self._begun, time.process_time(),
             )  # fmt: skip
             self.samples.append(sample)
             print(json.dumps(asdict(sample)), file=sys.stderr, flush=True)
@@ -174,7 +190,7 @@ class Soak:
         return Result(
             VENUE, symbols, self.hours, activity, self.frames / hours / HOUR_S / symbols if hours else 0.0,
             self.frames, round(self.hours * 60), counted["rows"], counted["ok"], self._slope("resident_mb"),
-            self._slope("files"), self._slope("tasks"), self._slope("objects"), time.monotonic() - self._begun,
+            self._slope("rest_mb"), self._slope("files"), self._slope("tasks"), self._slope("objects"), time.monotonic() - self._begun,
             self.samples,
         )  # fmt: skip
 
@@ -185,11 +201,19 @@ class Soak:
         return float(np.polyfit([s.hours for s in late], [getattr(s, name) for s in late], 1)[0])
 
 
+def store_bytes(app: App) -> int:
+    """Memory that DuckDB tells of."""
+    assert app.session is not None
+    with app.session.store.reader() as connection:
+        told = connection.execute("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()").fetchone()
+    return int(told[0]) if told else 0
+
+
 def picture(samples: list[Sample]) -> str:
-    points = [(sample.hours, sample.resident_mb) for sample in samples]
-    return svg(
-        Picture("soak.svg", "A simulated day: resident memory", "simulated hours", "MB", [Line("engine", points)])
-    )
+    whole = [(sample.hours, sample.resident_mb) for sample in samples]
+    rest = [(sample.hours, sample.rest_mb) for sample in samples]
+    lines = [Line("all", whole), Line("without the store's", rest)]
+    return svg(Picture("soak.svg", "A simulated day: resident memory", "simulated hours", "MB", lines))
 
 
 def main() -> None:

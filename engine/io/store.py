@@ -31,6 +31,7 @@ from engine.io.database import (
     unavailable,
 )
 from engine.io.disk import FILE_MODE
+from engine.io.memory import give_back
 from engine.io.store_status import StoreLimits, StoreStatus
 from engine.io.tables import links_to_arrow
 
@@ -336,6 +337,7 @@ class Store:
         self._connection.execute("CHECKPOINT")
         self._log_is_private = False
         self._rows_since_checkpoint, self._checkpointed_at = 0, time.monotonic()
+        give_back()
 
     def _forget(self) -> None:
         assert self._connection is not None
