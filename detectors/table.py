@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from detectors import divergence, quadrant, rotation, shift, spike, synchrony
+from detectors import (
+    breadth,
+    candles,
+    charts,
+    classic_divergence,
+    delta_volume,
+    diagonals,
+    divergence,
+    hidden_momentum,
+    level_breaks,
+    quadrant,
+    rotation,
+    shift,
+    spike,
+    synchrony,
+)
 from engine.core.detector import Detector
 
 TABLE: tuple[Detector, ...] = (
@@ -12,4 +27,12 @@ TABLE: tuple[Detector, ...] = (
     *divergence.DETECTORS,
     *synchrony.DETECTORS,
     *rotation.DETECTORS,
+    *hidden_momentum.DETECTORS,
+    *classic_divergence.DETECTORS,
+    *delta_volume.DETECTORS,
+    *breadth.DETECTORS,
+    *candles.DETECTORS,
+    *level_breaks.DETECTORS,
+    *charts.DETECTORS,
+    *diagonals.DETECTORS,
 )

@@ -17,10 +17,13 @@ from engine.core.feature_state import INPUTS, RECENT
 from engine.core.market import LENGTHS, MARKET, MARKET_CODES, MARKET_COLUMNS
 from engine.core.rollup_columns import ROLLUP, ROLLUP_COLUMNS
 from engine.core.schema import CODES, COLUMNS, NULL, ROW, Status
+from replay.detectors.shapes import PATHS, WICK, bars_of, closes_of
 
 SYMBOLS, PEERS, MEMBERS, SECTORS = 48, 44, 40, 5
 MINUTES, BARS, BAR_MINUTES = RECENT, 32, 15
 PRICE_UNIT, QUOTE_UNIT, BASE_UNIT = 1_000.0, 100_000.0, 1_000.0
+SHAPES = tuple(dict.fromkeys(PATHS.values()))
+SHAPE_ATR = 0.3  # one atr_14 of a shape, in prices of 100
 MINUTE = 28_000_020  # the last of a bar is behind it
 
 # What stands in View.inputs, and the columns that it is made of: who reads the one declares the others. That all of it
@@ -43,13 +46,17 @@ MADE_OF: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a world is made. nulls: share of values that are; minutes: how many before the minute are held."""
+    """How a world is made. nulls: share of values that are; minutes: how many before the minute are held.
+
+    is_shaped: prices are the shapes of shapes.py by turns, which no random walk has often enough.
+    """
 
     name: str
     minute: int = MINUTE
     nulls: float = 0.0
     minutes: int = MINUTES
     symbols: int = SYMBOLS
+    is_shaped: bool = False
 
 
 KINDS = (
@@ -57,6 +64,9 @@ KINDS = (
     Kind("whole, between two bars", MINUTE + 7),
     Kind("nulls", nulls=0.05),
     Kind("many nulls, young", MINUTE + BAR_MINUTES, nulls=0.3, minutes=40),
+    Kind("shapes", MINUTE + 1, is_shaped=True),
+    Kind("shapes, again", MINUTE + 2, is_shaped=True),
+    Kind("shapes, once more", MINUTE + 3, is_shaped=True),
 )
 NOTHING = Kind("nothing but nulls", nulls=1.0)
 EDGES = (
@@ -75,18 +85,18 @@ def a_view(kind: Kind = KINDS[0], seed: int = 1) -> View:
     """A view drawn by `seed`. Members are some of the peers, by no order; not every symbol is a peer."""
     rng = np.random.default_rng([seed, kind.minute, kind.minutes, kind.symbols, round(100 * kind.nulls)])
     count = kind.symbols
-    drawn = _rows(ROW, COLUMNS, MINUTES + 1, count, kind.nulls, rng)
+    drawn = _rows(ROW, COLUMNS, MINUTES + 1, kind, rng)
     history, held = np.zeros((MINUTES, count), ROW), np.full((MINUTES, count), -1)
     before = np.arange(kind.minute - MINUTES, kind.minute)
     history[before % MINUTES] = drawn[:-1]
     held[before % MINUTES] = np.where(before >= kind.minute - kind.minutes, before, -1)[:, None]
     bars_15m, bars_held = np.zeros((BARS, count), ROLLUP), np.full((BARS, count), -1)
     bars = np.arange(kind.minute // BAR_MINUTES - BARS, kind.minute // BAR_MINUTES)
-    bars_15m[bars % BARS] = _rows(ROLLUP, ROLLUP_COLUMNS, BARS, count, kind.nulls, rng)
+    bars_15m[bars % BARS] = _rows(ROLLUP, ROLLUP_COLUMNS, BARS, kind, rng)
     bars_held[bars % BARS] = np.where(bars * BAR_MINUTES >= kind.minute - kind.minutes, bars, -1)[:, None]
     peers = np.sort(rng.permutation(count)[: max(1, count * PEERS // SYMBOLS)])
     members = rng.permutation(peers)[: max(1, count * MEMBERS // SYMBOLS)]
-    markets, markets_held = _markets(members, kind.nulls, rng), np.full(MINUTES, -1)
+    markets, markets_held = _markets(members, kind, rng), np.full(MINUTES, -1)
     known = np.arange(kind.minute - min(kind.minutes, MINUTES - 1), kind.minute + 1)
     markets_held[known % MINUTES] = known
     inputs = np.full((count, len(INPUTS), 2 * RECENT), np.nan)
@@ -155,16 +165,21 @@ INPUT_OF: dict[str, Callable[[Read], np.ndarray]] = {
 # Columns --------------------------------------------------------------------------------------------------------------
 
 
-def _rows(
-    dtype: np.dtype, columns: Iterable[Column], minutes: int, symbols: int, nulls: float, rng: np.random.Generator
-) -> np.ndarray:
+def _rows(dtype: np.dtype, columns: Iterable[Column], minutes: int, kind: Kind, rng: np.random.Generator) -> np.ndarray:
     """(minutes, symbols) of `dtype`, oldest first."""
-    rows, shape = np.zeros((minutes, symbols), dtype), (minutes, symbols)
+    rows, shape = np.zeros((minutes, kind.symbols), dtype), (minutes, kind.symbols)
     closes = 100.0 * np.exp(np.cumsum(0.002 * rng.standard_normal(shape), axis=0))
     prices = _prices(closes, rng)
+    if kind.is_shaped:
+        closes = _shapes(minutes, kind.symbols, rng)
+        prices |= _prices_of(closes, rng)
     for column in columns:
         values = prices[column.name] if column.form is Form.PRICE else _values(column, closes, rng)
-        null = rng.random(shape) < (0.0 if column.null == "never" else nulls)
+        if kind.is_shaped and column.name == "atr_14":
+            values = SHAPE_ATR * rng.uniform(0.95, 1.05, shape)
+        if kind.is_shaped and column.name == "dq_status":
+            values = np.full(shape, Status.OK)
+        null = rng.random(shape) < (0.0 if column.null == "never" else kind.nulls)
         field = fields_of(column)[-1]
         rows[field] = np.where(null, np.nan if column.form is Form.REAL else NULL, values)
     return rows
@@ -184,6 +199,20 @@ def _prices(closes: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarra
     return {name: np.rint(values * PRICE_UNIT).astype(np.int64) for name, values in found.items()}
 
 
+def _shapes(minutes: int, symbols: int, rng: np.random.Generator) -> np.ndarray:
+    """(minutes, symbols): closes of shapes by turns, a little bent."""
+    first = int(rng.integers(len(SHAPES)))
+    drawn = np.stack([closes_of(SHAPES[(first + s) % len(SHAPES)], minutes) for s in range(symbols)], axis=1)
+    return 100.0 + SHAPE_ATR * (drawn + 0.02 * rng.standard_normal(drawn.shape))
+
+
+def _prices_of(closes: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Mantissas of open, high, low and close of bars with these closes."""
+    opened, high, low = bars_of(closes, SHAPE_ATR * WICK * rng.uniform(0.9, 1.1, closes.shape))
+    named = {"open": opened, "high": high, "low": low, "close": closes}
+    return {name: np.rint(values * PRICE_UNIT).astype(np.int64) for name, values in named.items()}
+
+
 def _values(column: Column, closes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Values of any column but a price's; closes: (minutes, symbols)."""
     shape, normal = closes.shape, rng.standard_normal(closes.shape)
@@ -197,7 +226,7 @@ def _values(column: Column, closes: np.ndarray, rng: np.random.Generator) -> np.
 
 
 def _real(column: Column, closes: np.ndarray, normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    if column.name.startswith(("b_scale", "atr_")):
+    if column.name.startswith(("b_scale", "atr_")) and column.unit != "1 of 100":
         return 0.3 * np.abs(normal) + 1e-3
     if column.unit == "quote/base" and not column.name.startswith("macd"):
         return closes * (1.0 + 0.003 * normal)
@@ -210,8 +239,8 @@ def _real(column: Column, closes: np.ndarray, normal: np.ndarray, rng: np.random
     return np.rint(np.abs(values)) if column.unit in ("count", "min") else values
 
 
-def _markets(members: np.ndarray, nulls: float, rng: np.random.Generator) -> np.ndarray:
-    """MARKET (MINUTES,)."""
+def _markets(members: np.ndarray, kind: Kind, rng: np.random.Generator) -> np.ndarray:
+    """MARKET (MINUTES,). In a world of shapes the market goes up and down within the hour."""
     rows = np.zeros(MINUTES, MARKET)
     for column in MARKET_COLUMNS:
         shape = (MINUTES, LENGTHS[column.name]) if column.name in LENGTHS else (MINUTES,)
@@ -220,10 +249,14 @@ def _markets(members: np.ndarray, nulls: float, rng: np.random.Generator) -> np.
             values = rng.choice(members, shape)
         elif column.form is Form.REAL:
             values = 2.0 * rng.standard_normal(shape)
+            if kind.is_shaped and column.name == "market_return_m_1":
+                minutes = np.arange(MINUTES)
+                ago = (kind.minute - minutes) % MINUTES  # where each minute stands in the ring
+                values = np.sin(2.0 * np.pi * (ago - 20) / 60.0) + 0.4 * values
         else:
             codes = MARKET_CODES.get(column.name)
             values = rng.integers(0, len(codes) if codes else 60, shape)
-        rows[column.name] = np.where(rng.random(shape) < (0.0 if column.null == "never" else nulls), null, values)
+        rows[column.name] = np.where(rng.random(shape) < (0.0 if column.null == "never" else kind.nulls), null, values)
     return rows
 
 
