@@ -168,6 +168,10 @@ class Fitness:
         boxes = first_hour(found)
         return Facts(release.mode, target, found, boxes, verified, release.killed, release.emits, now_ms)
 
+    def evidence(self) -> Evidence:
+        """As of now; in this thread."""
+        return evidence_of_engine(self._app.status(), self._rows)
+
     def _evidence(self, status: Status) -> tuple[Evidence, Verified | None]:
         """Beside the loop, where there are threads."""
         assert self._app.session_folder is not None

@@ -11,11 +11,13 @@ import orjson
 import pyarrow as pa
 
 from engine.core.errors import ConfigError
+from engine.core.minutes import MS_PER_MINUTE
 from engine.core.schema import PARTIAL_REASONS, STALE_REASONS, Reason
 from engine.io.session import LOGS
 from engine.io.status import MinuteLatency, Quantiles, Status, quantiles
 
-HOUR_MS = 3_600_000
+HOUR_MS = 60 * MS_PER_MINUTE
+NEWEST = "(SELECT max(exchange_ts) FROM digests)"
 LATENCIES = Path(LOGS) / "minutes.jsonl"
 TELLING, EDGE = int(STALE_REASONS | PARTIAL_REASONS), int(Reason.EDGE)
 
@@ -30,10 +32,11 @@ FROM features_snapshot
 WHERE tf = '1m' AND exchange_ts < (SELECT min(exchange_ts) FROM features_snapshot) + {HOUR_MS}
 GROUP BY venue, symbol ORDER BY sum(quote_volume) DESC, venue, symbol
 """
-# Of every symbol whether its newest row is still warming up, and how many ok minutes it had in the whole session.
-WARMING = """
+# Of every symbol whether its newest row is still warming up, and how many ok minutes it had in the last 250.
+WARMING = f"""
 SELECT venue, symbol, arg_max(is_warming_up, exchange_ts) AS is_warming_up, count(*) FILTER (dq_status = 'ok') AS ok
-FROM features_snapshot WHERE tf = '1m' GROUP BY venue, symbol ORDER BY venue, symbol
+FROM features_snapshot WHERE tf = '1m' AND exchange_ts > {NEWEST} - {250 * MS_PER_MINUTE}
+GROUP BY venue, symbol ORDER BY venue, symbol
 """
 CANDIDATES = """
 SELECT signal_class, reason, count(*) AS candidates, count(DISTINCT venue || ':' || symbol) AS symbols
@@ -46,13 +49,14 @@ SELECT signal_class, count(*) AS signals FROM signals GROUP BY signal_class ORDE
 BUSIEST = f"""
 SELECT signal_class, max(signals) AS signals FROM (
   SELECT signal_class, count(*) AS signals FROM signals
-  WHERE exchange_ts > (SELECT max(exchange_ts) FROM digests) - {HOUR_MS}
+  WHERE exchange_ts > {NEWEST} - {HOUR_MS}
   GROUP BY signal_class, venue, symbol, exchange_ts
 ) GROUP BY signal_class ORDER BY signal_class
 """
-OF_BAD_MINUTES = """
-SELECT count(*) AS signals FROM signals JOIN feature_revisions AS r USING (venue, symbol, exchange_ts, rev)
-WHERE r.dq_status <> 'ok'
+# Of the last day.
+OF_BAD_MINUTES = f"""
+SELECT count(*) AS signals FROM signals AS s JOIN feature_revisions AS r USING (venue, symbol, exchange_ts, rev)
+WHERE r.dq_status <> 'ok' AND s.exchange_ts > {NEWEST} - {24 * HOUR_MS} AND r.exchange_ts > {NEWEST} - {24 * HOUR_MS}
 """
 QUERIES = (SYMBOLS, WARMING, CANDIDATES, SIGNALS, BUSIEST, OF_BAD_MINUTES)
 Rows = list[dict[str, Any]]

@@ -101,6 +101,10 @@ def _labelled(status: Status) -> Iterator[Any]:
         yield facts
         uptime_s = (process["now_ns"] - process["started_ns"]) / 1e9
         yield GaugeMetricFamily("conveyor_uptime_seconds", "Since the start of the process.", value=uptime_s)
+    if release := status.get("release"):
+        text = "Kill switches in force; core.signals.emit off is one of them."
+        count = len(release["killed"]) + (not release["emits"])
+        yield GaugeMetricFamily("conveyor_kill_switches", text, value=count)
     if minutes := status.get("minutes"):
         rows = GaugeMetricFamily("conveyor_rows", "Rows of the last hour by status.", labels=["status"])
         for name in ("ok", "partial", "stale"):
