@@ -15,17 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from config.schema import Core, Limits
-from engine.conveyor import Conveyor
+from bench.simulated import Belt
 from engine.core.feature_columns import BASELINES
-from engine.core.minutes import MS_PER_MINUTE, NS_PER_MINUTE, NS_PER_MS
-from engine.core.schema import NULL, ROW, OhlcSource, Status
-from engine.core.wide import from_int
 from engine.features import stage
 from replay.simulate import Market
-from replay.simulate import layout as at
-from replay.simulate.market import LEAD_IN_NS, Listing, listings
-from replay.simulate.session import events_of_minutes
+from replay.simulate.market import listings
 
 MEAN_MOST, DEVIATION_LEAST, DEVIATION_MOST = 0.2, 0.8, 1.2
 LIQUID_TRADES = 5.0  # a minute; the simulated market has quiet symbols, which are not
@@ -38,101 +32,14 @@ MARKETS = (  # heavy tails and a season in all, episodes of every kind in the fi
 COLUMNS = tuple(f"z_{name}{suffix}" for name, _, _, suffix in BASELINES)
 
 
-class Minutes:
-    """The events of one symbol, cut into minutes."""
-
-    def __init__(self, listing: Listing) -> None:
-        self.listing = listing
-        self.waiting = np.zeros((0, at.EVENT_WIDTH), np.int64)
-        self.touch: tuple[int, int] | None = None  # best bid and ask in force, in ticks
-        self.context: np.ndarray | None = None
-
-    def take(self, begin_ms: int, end_ms: int) -> np.ndarray:
-        """Events before end_ms that were not taken; those before begin_ms only for what is in force then."""
-        before = self.waiting[:, at.TIME] < end_ms
-        taken, self.waiting = self.waiting[before], self.waiting[~before]
-        contexts = taken[taken[:, at.KIND] == at.CONTEXT]
-        if len(contexts):
-            self.context = contexts[-1]
-        early = taken[(taken[:, at.TIME] < begin_ms) & (taken[:, at.KIND] == at.QUOTE)]
-        if len(early):
-            self.touch = int(early[-1, at.Q_BID]), int(early[-1, at.Q_ASK])
-        return taken[taken[:, at.TIME] >= begin_ms]
-
-    def write(self, begin_ms: int, row: Any, quotes: Any, path: Any) -> int:
-        """Make the columns that the baselines need of one minute; how many trades it had."""
-        listing, end_ms = self.listing, begin_ms + MS_PER_MINUTE
-        events = self.take(begin_ms, end_ms)
-        told = events[events[:, at.KIND] == at.QUOTE]
-        times, bids, asks = told[:, at.TIME], told[:, at.Q_BID], told[:, at.Q_ASK]
-        if self.touch is not None:
-            bid, ask = self.touch
-            times, bids, asks = np.append(begin_ms, times), np.append(bid, bids), np.append(ask, asks)
-        if not len(times):
-            row["dq_status"] = Status.STALE
-            return 0
-        self.touch = int(bids[-1]), int(asks[-1])
-        units = listing.tick_units
-        spreads, doubled = (asks - bids) * units, (asks + bids) * units
-        held_ms = np.diff(np.append(times, end_ms))
-        row["dq_status"], row["ohlc_source"] = Status.OK, OhlcSource.MID
-        row["mid_close"] = row["close"] = 5 * int(doubled[-1])
-        row["open"], row["high"], row["low"] = 5 * int(doubled[0]), 5 * int(doubled.max()), 5 * int(doubled.min())
-        row["mid_open"] = row["open"]
-        row["spread_mean"] = (held_ms * spreads).sum() / held_ms.sum() / 10.0**listing.instrument.price_decimals
-        row["spread_bp_mean"] = (held_ms * 2e4 * spreads / doubled).sum() / held_ms.sum()
-        points = np.searchsorted(times, begin_ms + 1_000 * np.arange(1, 61)) - 1
-        seen = np.flatnonzero(points >= 0)
-        for run, k in enumerate(seen.tolist()):
-            path[run]["end"], path[run]["mid"], path[run]["spread"] = k + 1, doubled[points[k]], spreads[points[k]]
-        quotes["path_runs"] = quotes["path_points"] = row["mid_path_points"] = len(seen)
-        quotes["mid_open"] = int(doubled[0])
-        row["quote_count"] = len(told)
-        trades = events[events[:, at.KIND] == at.TRADE]
-        values = trades[:, at.PRICE] * units * trades[:, at.LOTS]
-        for name, total in (("quote_volume", values), ("taker_buy_quote_volume", values[trades[:, at.SIGN] > 0])):
-            row[f"{name}_hi"], row[f"{name}_lo"] = from_int(int(total.sum()))
-        row["trade_count"] = len(trades)
-        if self.context is not None:
-            row["oi_close"] = self.context[at.INTEREST_LOTS] / 10.0**listing.instrument.quantity_decimals
-            row["oi_staleness_ms"] = 0
-            row["mark_price"], row["index_price"] = self.context[at.MARK] / 1e8, self.context[at.INDEX] / 1e8
-        return len(trades)
-
-
-def rows_of(market: Market) -> Iterator[tuple[int, np.ndarray, list[int]]]:
+def rows_of(market: Market) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """(minute, rows (symbols,) behind the feature stage, trades of each) of every full minute."""
-    listed, _ = listings(market)
-    conveyor = Conveyor()
-    conveyor.configure(Core(limits=Limits(symbols_max=len(listed))))
-    state = conveyor.state
-    assert state is not None
-    for symbol, listing in zip(state.tape.symbols, listed, strict=True):
-        symbol["venue"], symbol["active"], symbol["contract_size"] = 0, 1, 1
-        symbol["price_decimals"] = listing.instrument.price_decimals
-        symbol["quantity_decimals"] = listing.instrument.quantity_decimals
-    members, rows = np.arange(len(listed)), state.bars.rows
-    blank = np.array(tuple(np.nan if ROW[name].kind == "f" else NULL for name in ROW.names or ()), ROW)
-    made = [Minutes(listing) for listing in listed]
-    first, lead_ms, done = market.first_minute_ns // NS_PER_MINUTE, LEAD_IN_NS // NS_PER_MS, 0
-    for end_ns, parts in events_of_minutes(market):
-        for events in parts:
-            if len(events):
-                one = made[int(events[0, at.SYMBOL])]
-                one.waiting = np.concatenate([one.waiting, events])
-        while done < market.minutes and market.first_minute_ns + (done + 1) * NS_PER_MINUTE <= end_ns:
-            minute, begin_ms = first + done, lead_ms + done * MS_PER_MINUTE
-            rows[:] = blank
-            state.bars.quote_sums[:, minute & 3]["minute"] = minute
-            trades = [
-                one.write(begin_ms, rows[s], state.bars.quote_sums[s, minute & 3], state.bars.mid_paths[s, minute & 3])
-                for s, one in enumerate(made)
-            ]
-            stage.compute(state, members, minute, oi_stale_ms=20_000)
-            state.remember(minute, members, rows)
-            stage.settle(state, members, minute - 1)
-            yield minute, rows, trades
-            done += 1
+    belt = Belt(market)
+    for minute, rows in belt.rows():
+        stage.compute(belt.state, belt.members, minute, oi_stale_ms=20_000)
+        belt.state.remember(minute, belt.members, rows)
+        stage.settle(belt.state, belt.members, minute - 1)
+        yield minute, rows, np.maximum(rows["trade_count"], 0)
 
 
 def drift(market: Market) -> list[dict[str, Any]]:
