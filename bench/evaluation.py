@@ -87,12 +87,14 @@ def close(belt: Belt, minute: int, pack: Pack) -> np.ndarray:
     rows = state.bars.rows.take(members)
     make_canonical(rows)
     state.remember(minute, members, rows)
-    unread = signals.unread(state, belt.roster.order, minute)
-    failed = detectors.look(state, unread, minute, market, pack)
+    order, own = belt.roster.order, belt.conveyor.minutes
+    sectors = own.sectors.of(own.registry.names, pack.settings.sectors)
+    unread = signals.unread(state, order, minute)
+    failed = detectors.look(state, unread, minute, market, order, sectors, pack)
     if failed:
         raise InvariantError(f"detectors failed in minute {minute}: {failed}")
     found = signals.judge(state, unread, minute, market, pack).copy()
-    features.settle(state, belt.roster.order, minute - 1)
+    features.settle(state, order, minute - 1)
     context.settle(state, 0, minute - 1, belt.roster)
     for frame in rollups.due(state, minute):
         has_bar = rollups.close(state, 0, frame, minute, OI_STALE_MS)
