@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detectors import (
     breadth,
+    burst,
     candles,
     charts,
     classic_divergence,
@@ -35,4 +36,5 @@ TABLE: tuple[Detector, ...] = (
     *level_breaks.DETECTORS,
     *charts.DETECTORS,
     *diagonals.DETECTORS,
+    *burst.DETECTORS,
 )
