@@ -54,8 +54,8 @@ def of_strength(truth: Truth, strength: tuple[float, float]) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """Runs of minutes with an alarm, in minutes that are open. per_day: outside of any episode, per symbol-day of open
-    minutes there. Precision: of the runs those that begin in a true episode.
+    """Alarms in minutes that are open. per_day: outside of any episode, per symbol-day of open minutes there.
+    Precision: the share of those in a true episode.
     """
 
     in_true: int
@@ -70,10 +70,11 @@ class Alarms:
         return self.in_true / total if total else None
 
 
-def count_alarms(said: np.ndarray, truth: Truth, minutes: Minutes) -> Alarms:
-    """An alarm that goes on from the minute before is the same alarm."""
+def count_alarms(said: np.ndarray, truth: Truth, minutes: Minutes, merged: bool = True) -> Alarms:
+    """merged: an alarm that goes on from the minute before is the same alarm; else every minute with one counts."""
     begun = said & minutes.is_open
-    begun[1:] &= ~said[:-1]
+    if merged:
+        begun[1:] &= ~said[:-1]
     counts = np.bincount(truth.inside[begun], minlength=3)
     days = np.bincount(truth.inside[minutes.is_open], minlength=3) / MINUTES_PER_DAY
     rates = [float(count / span) if span else 0.0 for count, span in zip(counts, days, strict=True)]

@@ -102,7 +102,7 @@ def _rates(told: Labelled) -> str:
             rows.append([f"{name}, {'4 sigma and more' if strength == 'strong' else '3 sigma'}", *values])
     return _table(["recall at false alarms per symbol-day of at most", *(f"{rate:g}" for rate in RATES)], rows) + _note(
         "A curve of the detectors goes over the raw score of all scored candidates of the class, without the gates "
-        "behind the threshold; minutes in a row are one alarm for all rules."
+        "behind the threshold. Minutes in a row are one alarm of a rule or curve; every published signal counts."
     )
 
 

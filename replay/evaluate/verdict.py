@@ -28,7 +28,7 @@ from replay.evaluate.matching import (
     share,
 )
 from replay.evaluate.minutes import Candidates, Minutes, symbol_days
-from replay.evaluate.severity import Bin, Spread, offset_of, reliability, spread_of
+from replay.evaluate.severity import MEDIAN_RANGE, TOP_RANGE, Bin, Spread, offset_of, reliability, spread_of
 from replay.simulate.script import KINDS
 
 RULES = ("volume z", "last return")
@@ -179,7 +179,7 @@ def _label(minutes: Minutes, candidates: Candidates, truth: Truth, steepness: di
         "strong_closed_too": share(seen[able & true & of_strength(truth, STRONG)]),
         "decoys_strong": share(seen[able & ~true & is_open & of_strength(truth, STRONG)]),
     }
-    alarms = {"signals": count_alarms(said, truth, minutes)}
+    alarms = {"signals": count_alarms(said, truth, minutes, merged=False)}
     fixed = minutes.is_open & (minutes.volume_sigma >= FIXED_SIGMA)
     alarms[f"volume z >= {FIXED_SIGMA:g}"] = count_alarms(fixed, truth, minutes)
     alarms[f"last return >= {FIXED_SIGMA:g}"] = count_alarms(
@@ -207,7 +207,13 @@ def _label(minutes: Minutes, candidates: Candidates, truth: Truth, steepness: di
         at_ours={name: at_rate(curves[name], ours) for name in RULES},
         bins={name: reliability(candidates, truth, minutes, name) for name in candidates.classes},
         offsets={name: offset_of(candidates, truth, minutes, name, steepness[name]) for name in candidates.classes},
-        promises=promises(headline, ours, {name: at_rate(curves[name], ours) for name in RULES}),
+        promises=promises(
+            headline,
+            ours,
+            {name: at_rate(curves[name], ours) for name in RULES},
+            int(np.count_nonzero(~minutes.is_ok[candidates.published["minute"], candidates.published["symbol"]])),
+            spread_of(candidates, truth, minutes, HEADLINE),
+        ),
     )
 
 
@@ -225,9 +231,9 @@ def _recall(
 
 
 def promises(
-    headline: dict[str, float | None], per_day: float, at_ours: dict[str, Point | None]
+    headline: dict[str, float | None], per_day: float, at_ours: dict[str, Point | None], not_ok: int, spread: Spread
 ) -> list[Promise]:  # fmt: skip
-    """The numbers of the issue that labels can tell."""
+    """The numbers to reach that labels can tell. per_day: false alarms; not_ok: signals in minutes that are not ok."""
     strong, weak = headline["strong"], headline["weak"]
     found = [
         Promise("recall of 4 sigma and more", ">= 0.90", strong, None if strong is None else strong >= 0.90),
@@ -238,6 +244,12 @@ def promises(
         theirs = point.strong if point else 0.0
         kept = None if strong is None else strong > theirs
         found.append(Promise(f"recall of 4 sigma and more over `{name}` at as many false alarms", "more", theirs, kept))
+    found.append(Promise("signals in minutes that are not ok", "0", float(not_ok), not_ok == 0))
+    for place, (name, (low, high)) in enumerate((("median", MEDIAN_RANGE), ("90th percentile", TOP_RANGE))):
+        severity = spread.on_episodes[place] if spread.on_episodes else None
+        kept = None if severity is None else low <= severity <= high
+        what = f"{name} of severities in footprints, before the threshold, class {spread.signal_class}"
+        found.append(Promise(what, f"{low:g} to {high:g}", severity, kept))
     return found
 
 

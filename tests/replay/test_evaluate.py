@@ -104,6 +104,8 @@ def test_minutes_in_a_row_are_one_alarm_and_rates_are_of_open_minutes():
     assert found.per_day == pytest.approx(2 / ((outside + 0) / MINUTES_PER_DAY))
     assert found.decoys_per_day == pytest.approx(1 / (6 / MINUTES_PER_DAY))
     assert found.precision == pytest.approx(1 / 4)
+    every = count_alarms(said, truth, minutes, merged=False)
+    assert (every.in_true, every.in_decoys, every.outside) == (2, 1, 3)
 
 
 def test_a_curve_goes_from_strict_to_loose():
@@ -232,7 +234,7 @@ def test_a_verdict_by_head():
     assert told.headline["strong"] == pytest.approx(1 / 3)  # of the spike and of the shock of two symbols
     assert told.alarms["signals"].outside == 2
     assert told.delays == {"-1": 3, "0": 1}
-    assert [one.is_kept for one in told.promises[:3]] == [False, False, False]
+    assert [one.is_kept for one in told.promises] == [False, False, False, True, True, True, None, None]
     kinds = {(one.kind, one.strength[0]): one for one in told.recalls}
     assert kinds["spike", 4.0].by_class == 1.0
     assert kinds["spike", 4.0].decoys_seen == 0.0
