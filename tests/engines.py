@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.control import Command
-from engine.io.control import Control, Query
+from engine.io.control import Control, Query, Wish
 from engine.io.local_http import Limits
 from engine.io.status import Quantiles, Status, quantiles
 
@@ -92,6 +92,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.said: Status = WELL
         self.commands: list[Command] = []
+        self.wishes: list[Wish] = []
         self.answer: dict[str, Any] = {"done": True, "seq": 7, "sentence": "done"}
 
     def status(self) -> Status:
@@ -99,6 +100,10 @@ class FakeEngine:
 
     async def command(self, command: Command) -> dict[str, Any]:
         self.commands.append(command)
+        return self.answer
+
+    async def change(self, wish: Wish, who: str) -> dict[str, Any]:
+        self.wishes.append(wish)
         return self.answer
 
 
@@ -128,7 +133,7 @@ def serving(
     """A fake engine behind a real socket in `session`."""
     engine = engine or FakeEngine()
     session.mkdir(parents=True, exist_ok=True)
-    control = Control(session, engine.status, engine.command, query, limits)
+    control = Control(session, engine.status, engine.command, query, limits, engine.change)
 
     async def start() -> None:
         control.start()
