@@ -32,10 +32,14 @@ SEVERITY_FALL = 5  # of the 90th percentile of the severity
 
 @dataclass
 class Outcome:
-    """What became of the candidates of one pack. counts: (class, reason) -> how many; severities: of the published."""
+    """What became of the candidates of one pack.
+
+    counts: (class, reason) -> how many; severities: of the published; failed: (detector, why) that raised.
+    """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     severities: list[int] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def candidates(self) -> int:
@@ -68,7 +72,7 @@ class Trial:
         own.bars = own.bars._replace(rows=history.rows[minute % history.minutes])
         own.features = own.features._replace(newest=self.newest)
         market = markets.rows[venue, slot : slot + 1]
-        detectors.look(own, members, minute, market, order, self.sectors, self.pack)
+        self.outcome.failed += detectors.look(own, members, minute, market, order, self.sectors, self.pack)
         found = signals.judge(own, members, minute, market, self.pack)
         names = [(CLASSES[self.pack.rules["place"][d]], Stop(r)) for d, r in found[["detector", "reason"]].tolist()]
         self.outcome.counts.update((name, stop.name.lower()) for name, stop in names)
@@ -113,7 +117,7 @@ def told(before: Outcome, after: Outcome, minutes: int, symbols: int) -> dict[st
 
 def warnings(before: Outcome, after: Outcome, minutes: int) -> list[str]:
     """What a careful operator would look at twice. Nothing here refuses a change."""
-    found = []
+    found = [f"{name} fails, and would be quarantined: {why}" for name, why in after.failed]
     if not minutes:
         found.append("no minute is remembered yet, so nothing was tried")
     was, now = before.published, after.published
