@@ -141,7 +141,7 @@ def _journal() -> Described:
         RecordKind.STREAM: "JSON venue, channel, symbol, state silent, back or refused; source = connection",
         RecordKind.HOST: "JSON kind, detail: what the process noticed about itself or its machine; source 0",
         RecordKind.LOAD: "JSON sample of lag, waiting bytes, finalize time, processor, memory, once a second; source 0",
-        RecordKind.OPERATOR: "JSON command, arguments, who; source 0",
+        RecordKind.OPERATOR: "JSON command, arguments, who, unmet, override; source 0",
         RecordKind.PRIME: "JSON venue, symbol, scales, layout, newest_ms, journal, line feed, learned state; source 0",
     }
     rows = [[int(kind), kind.name.lower(), meaning[kind]] for kind in RecordKind]
