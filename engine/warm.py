@@ -16,16 +16,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from numba.core import event
 
 from config.schema import Core
+from detectors import stage as detectors
 from detectors.table import TABLE
 from engine import snapshot
 from engine.context import stage as context
 from engine.conveyor import Conveyor
 from engine.core.instruments import Instrument
 from engine.core.kernel import CACHE, KERNELS, ROOT, WARM_MARK
+from engine.core.market import MARKET
 from engine.core.market_state import MARKET_MINUTES
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
@@ -109,6 +112,10 @@ def _keep(conveyor: Conveyor) -> None:
     state.market.minutes[0, (MINUTE - 1) % MARKET_MINUTES] = MINUTE - 1
     features.settle(state, roster.order, MINUTE)
     context.settle(state, 0, MINUTE, roster)
+    # Some detectors look only in the minute behind a bar, which the next one is.
+    sectors, pack = conveyor.minutes.sectors.of(conveyor.registry.names, {}), conveyor.minutes.epochs.newest.pack
+    failed = detectors.look(state, roster.order, MINUTE + 1, np.zeros(1, MARKET), roster.order, sectors, pack)
+    assert not failed, failed
 
 
 def load() -> None:

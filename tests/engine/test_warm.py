@@ -53,6 +53,16 @@ for one in KERNELS:
 """
 
 
+LOOKED = """
+from engine import warm
+from engine.core.kernel import KERNELS
+warm.load()
+for one in KERNELS:
+    if one.__module__.startswith("detectors.") and not one.targetoptions.get("forceinline") and not one.signatures:
+        print(f"{one.__module__}.{one.__name__}")
+"""
+
+
 def _answers(program: str, cache: Path | None = None) -> list[str]:
     environment = os.environ | ({"XDG_CACHE_HOME": str(cache)} if cache else {})
     done = subprocess.run(
@@ -77,6 +87,10 @@ def test_a_live_loop_finds_what_it_needs_behind_a_gap():
 def test_what_is_wanted_once_an_hour_is_loaded_before_the_first_one_is_full():
     """Fits, leaders and bars come late, and would be compiled, or read from disk, in the middle of a close."""
     assert _answers(LATER) == []
+
+
+def test_what_detectors_want_only_now_and_then_is_loaded_before():
+    assert _answers(LOOKED) == []
 
 
 def test_the_caches_of_the_newest_versions_are_kept(tmp_path, monkeypatch):
