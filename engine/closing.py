@@ -320,7 +320,7 @@ class Minutes:
         )
         self.link += 1
         if found is not None and found.signals:
-            effects += make_hot(self.universe, venue, found.signals, self.core.signals.hot_severity_min)
+            effects += make_hot(self.universe, venue, found.signals, self.epochs.of(minute).settings.hot_severity_min)
         if revision:
             for frame, last, changed in rollups.judge(self.state, venue, members, minute):
                 self._publish_bars(venue, frame, last, changed, effects)
