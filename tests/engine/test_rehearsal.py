@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from config.change import changed
 from engine import snapshot
 from engine.app.rehearsal import Outcome, rehearse, told, warnings
 from engine.conveyor import Conveyor
@@ -36,7 +37,9 @@ def fail(view: View, threshold: float, out: np.ndarray) -> None:
 
 
 def tried(conveyor: Conveyor, threshold: float | None):
-    packs = [make_pack(HAND, core.signals) for core in (at(None), at(threshold))]
+    """From the table's own threshold to another one, in a class that publishes whatever its severity."""
+    every = {"core.signals.classes.spike.severity_min": 0}
+    packs = [make_pack(HAND, changed(at(one), every, "test", ["trades_v1"]).signals) for one in (None, threshold)]
     return asyncio.run(rehearse(conveyor, *packs))
 
 
