@@ -176,7 +176,8 @@ class Soak:
             self.frames = sum(link["frames"] for link in app.feeds.status()["connections"])
             sample = Sample(
                 hour, resident_bytes() / 1e6, store_bytes(app) / 1e6, len(os.listdir("/proc/self/fd")),
-                len(asyncio.all_tasks()), len(gc.get_objects()), app.records, time.monotonic() - self._begun, time.process_time(),
+                len(asyncio.all_tasks()), len(gc.get_objects()), app.records, time.monotonic() - self._begun,
+                time.process_time(),
             )  # fmt: skip
             self.samples.append(sample)
             print(json.dumps(asdict(sample)), file=sys.stderr, flush=True)
@@ -190,8 +191,8 @@ class Soak:
         return Result(
             VENUE, symbols, self.hours, activity, self.frames / hours / HOUR_S / symbols if hours else 0.0,
             self.frames, round(self.hours * 60), counted["rows"], counted["ok"], self._slope("resident_mb"),
-            self._slope("rest_mb"), self._slope("files"), self._slope("tasks"), self._slope("objects"), time.monotonic() - self._begun,
-            self.samples,
+            self._slope("rest_mb"), self._slope("files"), self._slope("tasks"), self._slope("objects"),
+            time.monotonic() - self._begun, self.samples,
         )  # fmt: skip
 
     def _slope(self, name: str) -> float | None:
