@@ -93,6 +93,7 @@ def test(ids: tuple[str, ...], as_json: bool) -> None:
     from replay.detectors.contract import problems_of
 
     chosen = [_named(one) for one in dict.fromkeys(ids)] or list(TABLE)
+    terminal.note(f"{len(chosen)} detector{'s' * (len(chosen) > 1)} on made-up minutes; each takes about a second")
     problems = problems_of(chosen)
     if as_json:
         terminal.emit({"problems": problems})
