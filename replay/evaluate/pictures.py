@@ -16,7 +16,7 @@ from replay.evaluate.verdict import Labelled, Verdict
 from replay.simulate.script import KINDS
 
 WIDTH = 460
-TIMELINE_WIDTH, TIMELINE_MINUTES = 940, 360
+TIMELINE_WIDTH, TIMELINE_MINUTES, NAME_WIDTH = 940, 360, 74
 RATE_LEAST = 0.05
 
 
@@ -84,6 +84,7 @@ def timeline(minutes: Minutes, candidates: Candidates, truth: Truth | None) -> s
         x_name=f"UTC, from {label(minutes.first + first - 1)}",
     )  # fmt: skip
     if truth is not None:
+        free = 0.0  # where the next name may stand
         for one in truth.episodes[truth.episodes["symbol"] == symbol]:
             begin = int(one["minute"])
             if not first <= begin < last:
@@ -92,6 +93,9 @@ def timeline(minutes: Minutes, candidates: Candidates, truth: Truth | None) -> s
             inside = truth.inside[begin : begin + 6, symbol]
             length = int(np.argmax(inside == OUTSIDE)) if (inside == OUTSIDE).any() else len(inside)
             parts.append(svg.box(x(begin), svg.TOP + 36, x(begin + length) - x(begin), 224, colour, 0.22))
+            if x(begin) < free:
+                continue
+            free = x(begin) + NAME_WIDTH
             parts.append(svg.text(x(begin), svg.TOP + 10, KINDS[one["kind"]], size=9, colour=svg.INK))
             said = f"{one['sigma']:g} sigma" + (", decoy" if one["decoy"] else "")
             parts.append(svg.text(x(begin), svg.TOP + 21, said, size=9, colour=svg.FAINT))
@@ -111,7 +115,8 @@ def timeline(minutes: Minutes, candidates: Candidates, truth: Truth | None) -> s
         )
     names = [(name, svg.COLOURS[place]) for place, name in enumerate(candidates.classes)]
     shown = [names[place] for place in sorted(set(said_of["signal_class"].tolist()))]
-    parts += svg.legend(TIMELINE_WIDTH - 110, height - svg.BOTTOM - 16 * len(shown), shown)
+    for place, one in enumerate(shown):
+        parts += svg.legend(TIMELINE_WIDTH - 90 * (len(shown) - place), 20, [one])
     return svg.svg(TIMELINE_WIDTH, height, parts, "timeline of one symbol")
 
 
