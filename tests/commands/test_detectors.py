@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from config.signals import Classes
 from detectors.table import TABLE
 from engine.cli import cli
 from replay.detectors.template import TemplateError, lines_to_add, write_new
@@ -47,7 +48,9 @@ def test_one_detector_is_shown_with_its_thresholds_and_weights():
 
     assert (shown["threshold_top"], shown["threshold_mid"], shown["threshold_tail"]) == (3.2, 3.0, 3.8)
     assert shown["inputs"] == ["z_vol_m_1", "z_ret_abs_m_1", "trade_count", "ret_m_1"]
-    assert (shown["primary_weight"], shown["severity_min"], shown["minutes"]) == (1.0, 65, 1)
+    weighed = Classes().spike
+    assert (shown["primary_weight"], shown["severity_min"]) == (weighed.primary_weight, weighed.severity_min)
+    assert (shown["minutes"], shown["cooldown_s"], shown["half_life_s"]) == (1, 45, 120)
     interest = answer("show", "spike_oi_up_v1")
     assert [interest[f"{name}_weight"] for name in ("primary", "secondary", "breadth")] == [0.9, 0.6, 0.3]
 
