@@ -178,7 +178,7 @@ def _forwards(verdict: Verdict) -> str:
     half = verdict.half_spread_bp
     return _table(heads, rows) + _note(
         "In the direction of the signal, from the mid at its close. Intervals: bootstrap of blocks of an hour of all "
-        "symbols; p: share of 1,000 random shifts in time that come as far from 0. A taker pays half the spread "
-        f"({_cell(half)} bp at these signals) and a fee ({verdict.fee_bp:g} bp, assumed) each way. On a simulated "
-        "market these say nothing of what a strategy would earn."
+        "symbols; p: share of 1,000 random directions, one for each hour, that come as far from 0. A taker pays half "
+        f"the spread ({_cell(half)} bp at these signals) and a fee ({verdict.fee_bp:g} bp, assumed) each way. On a "
+        "simulated market these say nothing of what a strategy would earn."
     )

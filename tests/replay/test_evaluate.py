@@ -12,7 +12,7 @@ from engine.core.minutes import MINUTES_PER_DAY, NS_PER_MINUTE
 from engine.core.signal_columns import Stop
 from replay.evaluate import minutes as stretches
 from replay.evaluate.episodes import IN_DECOY, IN_TRUE, OUTSIDE, Truth, joined, lay
-from replay.evaluate.forward import ahead, bootstrap, forward, generator
+from replay.evaluate.forward import ahead, bootstrap, forward, generator, permute
 from replay.evaluate.matching import MISSED, alarms_of, at_rate, count_alarms, curve_of, delays, scores_of
 from replay.evaluate.minutes import CANDIDATE, SEAM_MINUTES, Candidates, Minutes
 from replay.evaluate.report import page
@@ -181,12 +181,19 @@ def test_a_bootstrap_draws_whole_blocks():
     assert bootstrap(values, blocks, generator(3)) == (low, high)
 
 
+def test_directions_are_turned_by_the_hour():
+    """Two blocks: of four ways to turn them two are as far as what was found, or all if one block is 0."""
+    values, blocks = np.array([1.0, 3.0, 2.0]), np.array([0, 0, 7])
+    assert permute(values, blocks, generator(3)) == pytest.approx(0.5, abs=0.05)
+    assert permute(np.array([1.0, 3.0, 0.0]), blocks, generator(3)) == 1.0
+
+
 def test_signals_that_know_nothing_are_told_from_those_that_know():
     draw = np.random.default_rng(5)
     mid = 100.0 * np.exp(np.cumsum(1e-3 * draw.standard_normal((1_500, 2)), axis=0))
     minutes = minutes_of(len(mid), mid)
     path = ahead(minutes, 5)
-    best = np.argsort(path[:1_400, 0])[-40:]
+    best = np.sort(np.argsort(path[:1_400, 0])[-40:])
     knowing = rows_of(*[(int(m), 0, 70, 5.0, 0) for m in best])
     blind = rows_of(*[(int(m), 0, 70, 5.0, 0) for m in draw.integers(0, 1_400, 40)])
     told, untold = forward(knowing, minutes, 5).p, forward(blind, minutes, 5).p
