@@ -26,6 +26,7 @@ from engine.commands import (
     recording,
     replay,
     running,
+    signals,
     terminal,
     version,
 )
@@ -39,6 +40,7 @@ VERBS: tuple[click.Command, ...] = (
     exchange.exchange,
     operating.status,
     operating.ctl,
+    signals.signals,
     checking.checklist,
     checking.doctor,
     replay.replay,
