@@ -25,6 +25,7 @@ from engine.app import prime, recovery, report
 from engine.app.beside import Beside
 from engine.app.changes import Changes
 from engine.app.crashes import CRASHES_MAX, Crashes
+from engine.app.outward import Outward
 from engine.app.promotion import Fitness
 from engine.conveyor import Conveyor
 from engine.core.control import Command, Turn
@@ -40,6 +41,7 @@ from engine.io.feeds import Feeds
 from engine.io.journal_writer import JournalFull, JournalWriter
 from engine.io.latencies import Latencies
 from engine.io.probes import Garbage, StallProbe, Usage
+from engine.io.publish.publisher import must_be_usable
 from engine.io.recent import Recent
 from engine.io.sequencer import GROUP_S, Sequencer
 from engine.io.session import LOGS, SessionWriter
@@ -87,13 +89,14 @@ class App:
             on_crash=self._on_crash,
         )  # fmt: skip
         self.session: SessionWriter | None = None
+        self.outward: Outward | None = None
         self.writer: JournalWriter | None = None
         self.sequencer: Sequencer | None = None
         self._saver: StateSaver | None = None
         self.beside: Beside | None = None
         self._state_ns = 0
         self._disk, self._threads, self._journal_only, self._note = disk, threads, journal_only, note
-        self._group_s, self._earlier = group_s, earlier
+        self._group_s, self._earlier, self._rng = group_s, earlier, rng
         self._sinks: list[Sink] = [self.recent, *sinks]
         self._commands: dict[int, tuple[asyncio.Future[None], list[Event]]] = {}
         self._executor = ThreadPoolExecutor(1, "journal") if threads else None
@@ -217,6 +220,7 @@ class App:
         past_of_earlier = prime.warmed(self._earlier, self.clock.now_ns(), self._note) if self._earlier else None
         await self.feeds.prepare(can_wait=goes_on)
         config, instruments = self.config, self.feeds.instruments()
+        must_be_usable(config.publish)
         recovery.must_be_startable(config, instruments, self.journal_folder, self.session_folder, self._disk)
         if self._threads and self.session_folder is not None:
             self.beside = Beside(self, self.session_folder)
@@ -261,6 +265,8 @@ class App:
             self.stalls.start()
         if self.beside:
             self.beside.start()
+        if self.outward:
+            self.outward.start()
         return sequencer
 
     async def _recover(self) -> recovery.Past:
@@ -279,12 +285,20 @@ class App:
             self.latencies = Latencies(self.clock, disk, folder / LOGS / "minutes.jsonl")
             states = StateFolder(folder / "state", disk)
             self.conveyor, seq = recall(states, self.session.links_behind, self._note)
-            self._saver = StateSaver(states, self.conveyor, self.session.sync, self._note, self._threads)
+            self.outward = Outward(self, folder, disk=disk, rng=self._rng, threads=self._threads, note=self._note)
+            self._sinks.insert(1, self.outward)
+            self._saver = StateSaver(states, self.conveyor, self._sync, self._note, self._threads)
         for batch in recovery.tail(self.journal_folder, seq + 1, self._disk):
             self._perform(self.conveyor.handle(batch))
             await asyncio.sleep(0)
         self._state_ns = self.clock.now_ns()
         return recovery.past_of(self.conveyor)
+
+    def _sync(self) -> bool:
+        """Whatever a state snapshot will stand behind is durable; False if the disk refused a part."""
+        assert self.session is not None
+        assert self.outward is not None
+        return self.session.sync() and self.outward.sync()
 
     async def _until(self, running: asyncio.Task[None], until_ns: int | None) -> None:
         """Wait for the end: asked for, due, or forced by the disk."""
@@ -315,6 +329,8 @@ class App:
         await running
         if self.beside:
             await self.beside.close()
+        if self.outward:
+            await self.outward.stop()
         if self._saver and not self.failure:
             self._saver.save()
         assert self.writer is not None
@@ -328,6 +344,8 @@ class App:
             Garbage.stop()
         if self._saver:
             self._saver.close()
+        if self.outward:
+            self.outward.close()
         if self.session:
             self.session.close(complete=self._clean)
         self.latencies.close()
@@ -348,6 +366,8 @@ class App:
             self._perform(self.conveyor.handle(batch), batch)
         except Exception as error:
             self.failure = error
+            if self.outward:
+                self.outward.publisher.halt()
             self._note(f"error: the conveyor stopped, the journal goes on: {error}")
             self.tell("conveyor_stopped", error=str(error)[:500])
         if self._commands:

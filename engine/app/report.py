@@ -51,6 +51,9 @@ def status(app: App) -> Status:
         told["journal"] = journal(app)
     if app.session is not None:
         told["store"] = store(app)
+    if app.outward is not None:
+        outward: Any = {"publish": app.outward.publisher.status(), "bus": app.outward.bus.status()}
+        told |= outward
     if app.beside is not None and (use := app.beside.disk):
         told["disk"] = use.facts()
     if app.conveyor.state is not None:

@@ -24,7 +24,7 @@ def page(status: Status, width: int = 80, height: int | None = None) -> Text:
     from rich.text import Text
 
     found = indicators(status)
-    rest = [*_released(status, width), *_troubles(status, width), *_recent(status)]
+    rest = [*_released(status, width), *_published(status, width), *_troubles(status, width), *_recent(status)]
     lines = [*_head(status, found), *_judged(found, width), *rest]
     if height is not None and len(lines) > height:
         lines = [*_head(status, found), *_judged(found, width, brief=True), *rest]
@@ -120,6 +120,31 @@ def _released(status: Status, width: int) -> list[Line]:
         style = stopped if words.startswith(("killed", "core.")) else "dim"
         lines += _told([(style, " " * COLOUR_WIDTH)], words, width)
     return [[], *lines]
+
+
+def _published(status: Status, width: int) -> list[Line]:
+    """A line a sink, and one for the module bus once it carried something."""
+    lines: list[Line] = []
+    publish, bus = status.get("publish"), status.get("bus")
+    for sink in publish["sinks"] if publish else []:
+        words = f"{sink['name']}: {sink['delivered']:,} delivered"
+        words += "".join(f", {sink[name]:,} {name}" for name in ("failed", "dead", "held") if sink[name])  # type: ignore[literal-required]
+        if sink["waiting"]:
+            words += f", {sink['waiting']:,} waiting, the oldest for {duration(sink['oldest_s'] or 0)}"
+        latency = sink["latency_ms"]
+        if latency["p95"] is not None:
+            words += f", p50 {latency['p50']:.1f} p95 {latency['p95']:.1f} ms behind the outbox"
+        trouble = sink["trouble"]
+        lines += _told([("amber" if trouble else "", f"{'sink':<{COLOUR_WIDTH}}")], words, width)
+        if trouble:
+            lines += _told([("amber", " " * COLOUR_WIDTH)], trouble, width)
+    if publish and publish["trouble"]:
+        lines += _told([("red", f"{'publish':<{COLOUR_WIDTH}}")], publish["trouble"], width)
+    if bus and bus["delivery_pct"] is not None:
+        words = f"{bus['delivery_pct']:.1f} % of five minutes delivered ({bus['delivery']}), {bus['pending']} pending, "
+        words += f"p95 {bus['latency_ms']['p95'] or 0:.1f} ms ({bus['latency']}), {bus['failed']} failed, "
+        lines += _told([("", f"{'bus':<{COLOUR_WIDTH}}")], words + f"{bus['expired']} expired", width)
+    return lines
 
 
 def _troubles(status: Status, width: int) -> list[Line]:

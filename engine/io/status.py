@@ -208,6 +208,48 @@ class Release(TypedDict):
     detectors: list[Runs]
 
 
+class Sink(TypedDict):
+    """One way out of the outbox. failed: attempts. held: may no longer go so far. waiting: lines behind its cursor.
+
+    oldest_s: age of the first of them. latency_ms: durable in the outbox to acknowledged. trouble: of the last attempt,
+    empty while it works. The stream has `consumers` as well, and counts in `failed` those it cut off for slowness.
+    """
+
+    name: str
+    is_outside: bool
+    delivered: int
+    failed: int
+    dead: int
+    held: int
+    waiting: int
+    oldest_s: float | None
+    latency_ms: Quantiles
+    trouble: str
+
+
+class Publish(TypedDict):
+    """signals: in the outbox. outside: whether anything exists that can send outside of the process."""
+
+    signals: int
+    outside: bool
+    trouble: str
+    sinks: list[Sink]
+
+
+class Bus(TypedDict):
+    """Module bus. delivery_pct, latency_ms: of five minutes, with the colour of each. Counts are since the start."""
+
+    pending: int
+    delivered: int
+    failed: int
+    expired: int
+    delivery_pct: float | None
+    delivery: str
+    latency_ms: Quantiles
+    latency: str
+    trouble: str
+
+
 class Status(TypedDict, total=False):
     """Everything. events: the newest ones last, as lines of events.jsonl."""
 
@@ -223,6 +265,8 @@ class Status(TypedDict, total=False):
     disk: Disk
     load: Load
     universe: list[Universe]
+    publish: Publish
+    bus: Bus
     events: list[dict[str, Any]]
 
 

@@ -287,3 +287,24 @@ def test_a_mode_is_commanded_with_the_reason_of_an_override(tmp_path: Path):
 
     told = [(one.command, one.arguments, one.override, one.unmet) for one in engine.commands]
     assert told == [("mode", ["canary"], "a drill", None), ("kill", ["all"], "", None)]
+
+
+def test_sinks_and_bus_are_shown_with_what_waits_and_what_is_wrong():
+    sink = {
+        "name": "webhook", "is_outside": True, "delivered": 1200, "failed": 3, "dead": 0, "held": 2, "waiting": 41,
+        "oldest_s": 12.5, "latency_ms": spread(3, 9), "trouble": "webhook: answered 503",
+    }  # fmt: skip
+    bus = {
+        "pending": 1, "delivered": 99, "failed": 1, "expired": 0, "delivery_pct": 99.0, "delivery": "amber",
+        "latency_ms": spread(2, 7), "latency": "green", "trouble": "",
+    }  # fmt: skip
+    publish = {"signals": 1243, "outside": True, "trouble": "no secret", "sinks": [sink]}
+
+    told = page(changed(publish=publish, bus=bus), width=140).plain.splitlines()
+
+    words = "webhook: 1,200 delivered, 3 failed, 2 held, 41 waiting, the oldest for 12 s, p50 3.0 p95 9.0 ms behind"
+    assert f"sink    {words} the outbox" in told
+    assert "        webhook: answered 503" in told
+    assert "publish no secret" in told
+    expected = "bus     99.0 % of five minutes delivered (amber), 1 pending, p95 7.0 ms (green), 1 failed, 0 expired"
+    assert expected in told

@@ -96,7 +96,7 @@ class Delivery:
             self._dead.close()
 
     def status(self) -> dict[str, Any]:
-        """As engine.io.status.Delivery."""
+        """As engine.io.status.Sink, but for is_outside."""
         cursor = self.cursor
         waiting = self._outbox.lines - cursor.lines
         oldest_s = None

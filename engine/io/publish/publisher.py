@@ -88,6 +88,11 @@ class Publisher:
         ]
         self._released.set()
 
+    def halt(self) -> None:
+        """Send nothing more in this process: what computes the signals has failed, so they are not to be trusted."""
+        self._most = _nothing
+        self._released.set()
+
     async def stop(self) -> None:
         """What is not sent stays in the outbox for the next start."""
         for task in self._tasks:
@@ -106,7 +111,7 @@ class Publisher:
             "signals": self.outbox.lines,
             "outside": any(one.is_outside for one in self._running),
             "trouble": self.outbox.log.error or self.trouble,
-            "sinks": [one.sink.status() for one in self._running],
+            "sinks": [one.sink.status() | {"is_outside": one.is_outside} for one in self._running],
         }
 
     def _synced(self) -> None:
@@ -177,6 +182,10 @@ class Publisher:
                 await _ended(one.task)
             await one.sink.close()
             self._running.remove(one)
+
+
+def _nothing(mode: str) -> Reach:
+    return Reach.LOG
 
 
 def _same(sink: Sink) -> Sink:

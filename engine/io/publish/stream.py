@@ -70,7 +70,7 @@ class Stream:
             await self._server.wait_closed()
 
     def status(self) -> dict[str, Any]:
-        """As engine.io.status.Delivery; what waits is a matter of each consumer. failed: those cut off for slowness."""
+        """As engine.io.status.Sink; what waits is a matter of each consumer. failed: those cut off for slowness."""
         return {
             "name": self.name, "delivered": self.delivered, "failed": self.disconnected, "dead": 0, "held": self.held,
             "waiting": 0, "oldest_s": None, "latency_ms": quantiles(list(self._latencies_ms)), "trouble": self.trouble,
