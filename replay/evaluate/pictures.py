@@ -44,9 +44,7 @@ def recall_curves(told: Labelled) -> str:
             parts.append(svg.dot(x(signals), y(found), svg.INK, 5, f"published: {found:.2f} at {signals:.2f}"))
             parts.append(svg.text(x(signals) + 9, y(found) + 4, "published", size=11))
         if place == 1:
-            parts += svg.legend(
-                svg.LEFT + 14, height - svg.BOTTOM - 60, list(zip(told.curves, svg.COLOURS, strict=False))
-            )
+            parts += svg.legend(svg.LEFT + 10, svg.TOP + 14, list(zip(told.curves, svg.COLOURS, strict=False)))
         panels.append(f'<g transform="translate({shift} 0)">' + "\n".join(parts) + "</g>")
     return svg.svg(2 * WIDTH + 10, height, panels, "recall against false alarms, by rule")
 
