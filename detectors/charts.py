@@ -20,6 +20,7 @@ TOUCH_MAX = 0.5  # atr_14 between a line and a swing that touches it
 HEIGHT_MIN = 3.0  # atr_14
 POLE_MIN = 5.0  # atr_14
 POLE_MINUTES_MAX = 30
+UNEVEN_MAX = 1.0  # atr_14 by which a high of a flag may stand out from the line through all of them
 APART_MIN = 10  # minutes between the two tops of a double
 COMPLETION_MIN, COMPLETION_MAX = 0.5, 0.8
 
@@ -133,6 +134,8 @@ def flag(places, prices, count, newest, lines, place, atr):
     edge = -np.inf  # of the line through the highs, raised so that none is above it, at `place`
     for p in range(first, last + 1):
         edge = max(edge, highs[p] - slope * float(p - place))
+    if edge - (level - slope * middle) > UNEVEN_MAX * atr:
+        return np.nan
     return closes[place] - edge if closes[place] > edge else np.nan
 
 

@@ -349,6 +349,8 @@ def _flag(history: History, t: int, atr: float, e: list[Extremum]) -> Told:
     if any(top.price - given(history, m, "L") > height / 2 for m in minutes):
         return None
     raised = max(p - edge.at(m) for m, p in highs)
+    if raised > atr:
+        return None
     return lambda m: edge.at(m) + raised, t - 1, 1
 
 
