@@ -13,6 +13,9 @@ WINDOW_MINUTES = 120
 EXTREMA = 5
 WEDGE, FLAG, TRIANGLE, HEAD, TOP, BOTTOM = range(6)
 DIRECTIONS = (1, 1, 1, -1, -1, 1)
+# Of each shape what is cheap to tell, so that most minutes end there: how many extrema it looks at, of which kind the
+# newest must be (0: any), and where the close must have moved to be beyond a level that the last one was not (0: any).
+SOUGHT = ((5, 0.0, 0.0), (3, 0.0, 0.0), (5, 0.0, 1.0), (5, 1.0, 0.0), (4, 1.0, -1.0), (4, -1.0, 1.0))
 EQUAL_MAX = 1.0  # atr_14 between two tops or two bottoms
 LEVEL_MAX = 1.5  # atr_14 between two shoulders, and between the lows beside the head
 ABOVE_MIN = 1.0  # atr_14 from shoulders to the head, and from the neck to shoulders
@@ -32,9 +35,9 @@ def is_timely(part, whole):
 
 
 @inlined
-def double(places, prices, count, newest, closes, place, atr, side):
+def double(places, prices, count, closes, place, atr, side):
     """Two tops (side 1.0) or bottoms (-1.0) and the close that leaves them; how far, in prices; NaN."""
-    if count < 4 or newest != side:
+    if count < 4:
         return np.nan
     last, middle, first, before = side * prices[0], side * prices[1], side * prices[2], side * prices[3]
     if abs(last - first) > EQUAL_MAX * atr or min(last, first) - middle < HEIGHT_MIN * atr or before > middle:
@@ -48,9 +51,9 @@ def double(places, prices, count, newest, closes, place, atr, side):
 
 
 @inlined
-def head(places, prices, count, newest, closes, place, atr):
+def head(places, prices, count, closes, place, atr):
     """A head between two shoulders and the first close below the neck."""
-    if count < 5 or newest < 0.0:
+    if count < 5:
         return np.nan
     if min(prices[2] - prices[0], prices[2] - prices[4]) < ABOVE_MIN * atr:
         return np.nan
@@ -140,25 +143,24 @@ def flag(places, prices, count, newest, lines, place, atr):
 
 
 @kernel
-def chart(members, minute, rows, ring, shape, direction, places, prices, out):
-    """shape: one of WEDGE .. BOTTOM. places, prices: (EXTREMA,), scratch."""
+def chart(members, minute, rows, ring, shape, direction, wanted, kind, move, places, prices, out):
+    """shape: one of WEDGE .. BOTTOM. wanted, kind, move: its line of SOUGHT. places, prices: (EXTREMA,), scratch."""
     place = minute % RECENT + RECENT
     for i in range(members.shape[0]):
         s = members[i]
         row, found, lines = rows[s], out[s], ring[s]
         atr, closes = row.atr_14, lines[CLOSE]
-        if not atr > 0.0:
+        if not atr > 0.0 or (move != 0.0 and not move * (closes[place] - closes[place - 1]) > 0.0):
             continue
-        count, newest = find_extrema(lines, place, WINDOW_MINUTES, EXTREMA, places, prices)
+        count, newest = find_extrema(lines, place, WINDOW_MINUTES, wanted, kind, places, prices)
         if shape in (WEDGE, TRIANGLE):
             beyond = converging(places, prices, count, newest, closes, place, atr, shape == TRIANGLE)
         elif shape == FLAG:
             beyond = flag(places, prices, count, newest, lines, place, atr)
         elif shape == HEAD:
-            beyond = head(places, prices, count, newest, closes, place, atr)
+            beyond = head(places, prices, count, closes, place, atr)
         else:
-            side = 1.0 if shape == TOP else -1.0
-            beyond = double(places, prices, count, newest, closes, place, atr, side)
+            beyond = double(places, prices, count, closes, place, atr, kind)
         if beyond == beyond:
             found.measure = found.primary = beyond / atr
             found.secondary = row.z_vol_m_1
@@ -169,7 +171,10 @@ def chart(members, minute, rows, ring, shape, direction, places, prices, out):
 def _find(shape: int) -> Find:
     def find(view: View, threshold: float, out: np.ndarray) -> None:
         places, prices = np.zeros(EXTREMA, np.int64), np.zeros(EXTREMA)
-        chart(view.members, view.minute, view.rows, view.inputs, shape, DIRECTIONS[shape], places, prices, out)
+        chart(
+            view.members, view.minute, view.rows, view.inputs, shape, DIRECTIONS[shape], *SOUGHT[shape], places, prices,
+            out,
+        )  # fmt: skip
 
     return find
 

@@ -77,8 +77,10 @@ def channel(members, minute, rows, ring, high_places, highs, low_places, lows, o
         if not atr > 0.0:
             continue
         above = find_swings(lines[HIGH], closes, place, CHANNEL_SIDE, CHANNEL_WINDOW, 1.0, high_places, highs)
-        below = find_swings(lines[LOW], closes, place, CHANNEL_SIDE, CHANNEL_WINDOW, -1.0, low_places, lows)
         upper_slope, upper = fit_line(high_places, highs, above, place, atr, CHANNEL_FIT)
+        if upper != upper:
+            continue
+        below = find_swings(lines[LOW], closes, place, CHANNEL_SIDE, CHANNEL_WINDOW, -1.0, low_places, lows)
         lower_slope, lower = fit_line(low_places, lows, below, place, atr, CHANNEL_FIT)
         width = upper - lower
         if not (upper_slope * lower_slope > 0.0 and width >= WIDTH_MIN * atr):  # also where there is no line

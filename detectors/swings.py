@@ -60,11 +60,11 @@ def pair_of_swings(lines, place, side):
 
 
 @inlined
-def find_extrema(lines, place, minutes, wanted, places, prices):
+def find_extrema(lines, place, minutes, wanted, kind_wanted, places, prices):
     """Write the newest extrema of `minutes` minutes, highs and lows by turns; returns (how many, side of the newest).
 
     Of swings of one kind in a row the furthest counts, of equal ones the oldest. A minute that is a swing of both kinds
-    is none.
+    is none. If the newest is not of the kind that is wanted (0.0: any), there are none: nobody would look at them.
     """
     highs, lows = lines[HIGH], lines[LOW]
     count, side, newest = 0, 0.0, 0.0
@@ -78,6 +78,8 @@ def find_extrema(lines, place, minutes, wanted, places, prices):
             if count == wanted:
                 break
             if count == 0:
+                if kind == -kind_wanted:
+                    break
                 newest = kind
             places[count], prices[count], side = at, price, kind
             count += 1
