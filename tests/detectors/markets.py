@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 
-from replay.detectors.shapes import PATHS, bars_of, closes_of
+from replay.detectors import shapes
+from replay.detectors.shapes import PATHS, bars_of, closes_of, mirrored
 from tests.oracles.patterns import Row
 
-SHAPES = tuple(dict.fromkeys(PATHS.values()))
+USUAL = tuple(dict.fromkeys(PATHS.values()))
+RARE = (
+    shapes.DOUBLE_TOP, shapes.HEAD_SHOULDERS, shapes.FALLING_WEDGE, shapes.ASCENDING_TRIANGLE, shapes.BULL_FLAG,
+    shapes.CHANNEL, shapes.CHANNEL, mirrored(shapes.CHANNEL), mirrored(shapes.DOUBLE_TOP),
+)  # fmt: skip
+SHAPES = (*USUAL, *RARE, *RARE)  # what a random walk has least often comes most often
 START = 28_000_000
 FLAGS = ("is_doji", "is_hammer", "is_engulfing_up", "is_engulfing_down", "is_volume_confirmed")
 LEVELS = ("level_above", "level_below")
 
 
-def history(seed: int, minutes: int = 420, gaps: float = 0.3) -> dict[int, Row]:
+def history(seed: int, minutes: int = 420, gaps: float = 0.2) -> dict[int, Row]:
     """One symbol's minutes: a shape every hour or two. gaps: chance that a shape has a minute missing or stale."""
     draw = np.random.default_rng(seed)
     atr = float(draw.choice([0.05, 0.4, 3.0]))
     steps: list[np.ndarray] = [0.7 * draw.standard_normal(40)]
     while sum(map(len, steps)) < minutes:
-        if draw.random() < 0.75:
-            length = int(draw.integers(70, 110))
+        if draw.random() < 0.9:
+            length = int(draw.integers(75, 135))
             shape = closes_of(SHAPES[int(draw.integers(len(SHAPES)))], length + 1)
-            bent = shape * draw.uniform(0.8, 1.4) + draw.uniform(0.0, 0.25) * draw.standard_normal(length + 1)
+            bent = shape * draw.uniform(0.9, 1.3) + draw.uniform(0.0, 0.08) * draw.standard_normal(length + 1)
             steps.append(np.diff(bent))
-        steps.append(draw.uniform(0.2, 1.0) * draw.standard_normal(int(draw.integers(2, 20))))
+        steps.append(draw.uniform(0.2, 1.0) * draw.standard_normal(int(draw.integers(2, 12))))
     closes = np.concatenate(steps)[:minutes].cumsum()
     opened, high, low = bars_of(closes)
-    high, low = high + 0.2 * np.abs(draw.standard_normal(minutes)), low - 0.2 * np.abs(draw.standard_normal(minutes))
+    high, low = high + 0.05 * np.abs(draw.standard_normal(minutes)), low - 0.05 * np.abs(draw.standard_normal(minutes))
     lines = {"O": opened, "H": high, "L": low, "C": closes}
     found: dict[int, Row] = {}
     for n in range(minutes):

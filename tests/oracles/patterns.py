@@ -47,11 +47,15 @@ def run(history: History, t: int, minutes: int) -> list[int]:
 
 
 def is_swing(history: History, u: int, k: int, is_high: bool) -> bool:
-    if not all(is_there(history, m) for m in range(u - k, u + k + 1)):
-        return False
     name, side = ("H", 1) if is_high else ("L", -1)
-    price = {m: side * given(history, m, name) for m in range(u - k, u + k + 1)}
-    return all(price[u] > price[u - i] and price[u] >= price[u + i] for i in range(1, k + 1))
+    price = value(history, u, name)
+    for i in range(1, k + 1):
+        before, after = value(history, u - i, name), value(history, u + i, name)
+        if price is None or before is None or after is None:  # not there
+            return False
+        if not (side * price > side * before and side * price >= side * after):
+            return False
+    return True
 
 
 def swings(history: History, minutes: Sequence[int], k: int, is_high: bool) -> list[int]:
