@@ -36,7 +36,8 @@ EASY = Signals.model_validate(
 
 def session() -> list[Signal]:
     """Minutes of a simulated market through features, context, detectors and gates, told as the engine tells them."""
-    pack, found = make_pack(TABLE, EASY), []
+    pack = make_pack(TABLE, EASY)
+    found: list[Signal] = []
     belt = Belt(Market(seed=4, minutes=MINUTES, symbols=SYMBOLS, activity=0.1))
     registry, names = belt.conveyor.registry, dict(enumerate(belt.names))
     for link, (minute, _) in enumerate(belt.rows()):
