@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from engine.commands.replay import replay_into
-from engine.core.effects import Link
+from engine.core.effects import Event, Link, SnapshotNeeded
 from engine.io.outputs import DRAFT, whole_lines
 from engine.io.session import DIGESTS, EVENTS, MANIFEST, STORE
 from engine.io.session_reader import SessionReader
@@ -102,6 +102,6 @@ def check_session(folder: Path, material: Material, events: Sequence[Any]) -> No
             raise Loss(verdict.difference.sentence())
         if verdict.chain != material.chain or verdict.links != len(links(material)):
             raise Loss(f"{verdict.links} links to {verdict.chain[:16]}, expected {material.chain[:16]}")
-    expected = len(material.effects) - len(links(material))
+    expected = len([effect for effect in material.effects if isinstance(effect, Event | SnapshotNeeded)])
     if len(events) != expected or len({orjson.dumps(event) for event in events}) != expected:
         raise Loss(f"{EVENTS} has {len(events)} events of the conveyor, an undisturbed replay has {expected}")

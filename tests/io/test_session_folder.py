@@ -51,7 +51,7 @@ def test_a_session_holds_manifest_digests_events_store_and_logs(tmp_path: Path):
     write(folder, minutes, journal=journal, config_digest="c0")
 
     assert sorted(path.name for path in folder.iterdir()) == [
-        "digests.jsonl", "events.jsonl", "logs", "manifest.json", "store.duckdb",
+        "config_history.jsonl", "digests.jsonl", "events.jsonl", "logs", "manifest.json", "store.duckdb",
     ]  # fmt: skip
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
     assert manifest["format"] == 1
