@@ -26,7 +26,7 @@ class Beside:
 
     def __init__(self, app: App, session: Path) -> None:
         self._app, self._session = app, session
-        self._control = Control(session, app.status, app.command, self._query, change=app.changes.ask)
+        self._control = Control(session, app.status, app.commands.obey, self._query, change=app.changes.ask)
         port = app.config.metrics.port
         self._metrics = MetricsPort(port, app.status) if port else None
         self._thread = ThreadPoolExecutor(1, "disk")

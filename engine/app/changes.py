@@ -43,7 +43,7 @@ class Changes:
         problems: if it is refused, of each its key, found, expected, action. changes: (key, old, new). config_hash: of
         the pack that is asked for. trial: engine.app.rehearsal.told. If it was done: version, from_ts, seq.
         """
-        if why_not := self._app.cannot_obey():
+        if why_not := self._app.commands.cannot_obey():
             return {"done": False, "sentence": why_not}
         async with self._lock:
             try:
@@ -95,7 +95,7 @@ class Changes:
         found["trial"] = await rehearse(conveyor, epochs.newest.pack, pack)
         if check:
             return {"done": True, "sentence": "the change would be taken; nothing was changed"} | found
-        seq, events = await self._app.journaled(RecordKind.CONFIG, write_epoch(core, told))
+        seq, events = await self._app.commands.journaled(RecordKind.CONFIG, write_epoch(core, told))
         version = next((one for one in events or () if isinstance(one, Event) and one.kind == "config"), None)
         if version is None:
             return {"done": False, "sentence": "journaled, but not obeyed yet: the disk does not take it"} | found

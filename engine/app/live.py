@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,13 +23,14 @@ from engine import warm
 from engine.app import prime, recovery, report
 from engine.app.beside import Beside
 from engine.app.changes import Changes
+from engine.app.commands import Commands
 from engine.app.crashes import CRASHES_MAX, Crashes
 from engine.app.outward import Outward
 from engine.app.promotion import Fitness
 from engine.conveyor import Conveyor
-from engine.core.control import Command, Turn
+from engine.core.control import Turn
 from engine.core.detector import STAGES
-from engine.core.effects import Effect, Event, MinuteRows
+from engine.core.effects import Effect, MinuteRows
 from engine.core.errors import ConfigError, InvariantError
 from engine.core.layouts import CLOCK_SEQ
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
@@ -53,7 +53,6 @@ from engine.runner import StateSaver, recall
 QUIET_S = range(20, 50)  # of a minute: no close and no grace is near
 HOUSE_S, HOUSE_S_MIN = 1.0, 0.005  # between two looks at what a quiet second is for
 FEEDS_STOP_S = 1.0  # of the three seconds that an end may take
-COMMAND_S = 5.0  # until an answer to a command is given up
 
 
 class App:
@@ -78,7 +77,7 @@ class App:
         self.started_ns = clock.now_ns()
         self.failure: Exception | None = None  # what stopped the conveyor, while the journal went on
         self.conveyor = Conveyor()
-        self.changes = Changes(self)
+        self.changes, self.commands = Changes(self), Commands(self)
         self.recent, self.usage = Recent(), Usage()
         self.fitness = Fitness(self)
         self.latencies = Latencies(clock)
@@ -95,10 +94,9 @@ class App:
         self._saver: StateSaver | None = None
         self.beside: Beside | None = None
         self._state_ns = 0
-        self._disk, self._threads, self._journal_only, self._note = disk, threads, journal_only, note
+        self._disk, self._threads, self.journal_only, self._note = disk, threads, journal_only, note
         self._group_s, self._earlier, self._rng = group_s, earlier, rng
         self._sinks: list[Sink] = [self.recent, *sinks]
-        self._commands: dict[int, tuple[asyncio.Future[None], list[Event]]] = {}
         self._executor = ThreadPoolExecutor(1, "journal") if threads else None
         self._crash: Exception | None = None  # of the feeds, after which there was no point in going on
         self._stop, self._reason, self._clean = asyncio.Event(), "stopped", False
@@ -164,50 +162,6 @@ class App:
         """What the engine tells of itself, as engine.io.status declares it."""
         return report.status(self)
 
-    async def command(self, command: Command) -> dict[str, Any]:
-        """Journal what an operator asked for; what came of it, once it is durable and obeyed: done, seq, sentence."""
-        if command.command == "stop":
-            self.tell("stop_asked", who=command.who)
-            self.stop("stopped by an operator")
-            return {"done": True, "seq": -1, "sentence": "the engine stops"}
-        if why_not := self.cannot_obey():
-            return {"done": False, "seq": -1, "sentence": why_not}
-        if command.command == "mode":
-            command = await self._measured(command)
-        seq, events = await self.journaled(RecordKind.OPERATOR, orjson.dumps(command))
-        if events is None:
-            sentence = f"journaled, but not durable within {COMMAND_S:g} s: the disk does not take it"
-            return {"done": False, "seq": seq, "sentence": sentence}
-        return {"done": True, "seq": seq, "sentence": f"{command.command}: done"} | _said(events)
-
-    def cannot_obey(self) -> str:
-        """Why a command would change nothing; empty: it may."""
-        only_records = self._journal_only or self.failure or self.sequencer is None
-        return "this engine only records; nothing could obey" if only_records else ""
-
-    async def journaled(self, kind: RecordKind, payload: bytes) -> tuple[int, list[Event] | None]:
-        """Append a record and wait until it is durable and obeyed: its seq, and its events; None: not in time."""
-        assert self.sequencer is not None
-        seq = self.sequencer.append(kind, 0, payload)
-        obeyed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        events: list[Event] = []
-        self._commands[seq] = obeyed, events
-        try:
-            async with asyncio.timeout(COMMAND_S):
-                await obeyed
-        except TimeoutError:
-            return seq, None
-        finally:
-            self._commands.pop(seq, None)
-        return seq, events
-
-    async def _measured(self, command: Command) -> Command:
-        """A promotion with what was found unmet; anything else as it is, for the core to judge."""
-        (target, *more), release = command.arguments or [""], self.conveyor.release
-        if more or target not in STAGES or STAGES.index(target) <= release.rank:
-            return command
-        return replace(command, unmet=await self.fitness.look(target))
-
     # ---- beginning and end ----
 
     async def _begin(self) -> Sequencer:
@@ -227,7 +181,7 @@ class App:
         self.writer = writer = recovery.open_journal(
             self.journal_folder, config, self.clock.now_ns(), self._disk, self._threads, self._note
         )
-        if self._threads and not self._journal_only:
+        if self._threads and not self.journal_only:
             warm.load()
         newest_ns = recovery.newest_ns(self.journal_folder, self.clock.now_ns(), self._disk)
         past = await self._recover()
@@ -254,7 +208,7 @@ class App:
         await sequencer.commit()
         if self._saver:
             self._saver.make_room()
-        if not self._journal_only and (mode := self.conveyor.release.mode) != config.run.mode:
+        if not self.journal_only and (mode := self.conveyor.release.mode) != config.run.mode:
             self._note(
                 f"note: {config.run.mode} was asked for, the mode is {mode}: a start never promotes, and a new session "
                 f"begins in shadow at most; `conveyor ctl mode {STAGES[STAGES.index(mode) + 1]}` promotes it"
@@ -271,7 +225,7 @@ class App:
 
     async def _recover(self) -> recovery.Past:
         """The session at hand, and the conveyor where the journal ends."""
-        if self._journal_only:
+        if self.journal_only:
             return recovery.read_past(self.journal_folder, self._disk)
         seq = -1
         if self.session_folder is not None:
@@ -360,7 +314,7 @@ class App:
 
     def _take(self, batch: RecordBatch) -> None:
         """What is durable, through the conveyor. A fault of ours ends the computing, never the recording."""
-        if self._journal_only or self.failure:
+        if self.journal_only or self.failure:
             return
         try:
             self._perform(self.conveyor.handle(batch), batch)
@@ -370,8 +324,8 @@ class App:
                 self.outward.publisher.halt()
             self._note(f"error: the conveyor stopped, the journal goes on: {error}")
             self.tell("conveyor_stopped", error=str(error)[:500])
-        if self._commands:
-            self._answer()
+        if self.conveyor.state is not None:
+            self.commands.answer(int(self.conveyor.state.tape.clock[CLOCK_SEQ]))
 
     def _perform(self, effects: Sequence[Effect], batch: RecordBatch | None = None) -> None:
         """batch: whose effects they are, if it came live."""
@@ -381,10 +335,7 @@ class App:
             sink.perform(effects)
         if batch is not None:
             self._measure(effects, batch)
-        if self._commands:
-            for effect in effects:
-                if isinstance(effect, Event) and effect.cause_seq in self._commands:
-                    self._commands[effect.cause_seq][1].append(effect)
+        self.commands.hear(effects)
 
     def _measure(self, effects: Iterable[Effect], batch: RecordBatch) -> None:
         assert self.sequencer is not None
@@ -397,14 +348,6 @@ class App:
                 counts.lag_ms_max = 0.0
         if link >= 0 and (self.session is None or not self._threads):
             self.latencies.stored(link)
-
-    def _answer(self) -> None:
-        """Commands that were obeyed by now."""
-        assert self.conveyor.state is not None
-        seq = int(self.conveyor.state.tape.clock[CLOCK_SEQ])
-        for cause, (obeyed, _) in self._commands.items():
-            if cause <= seq and not obeyed.done():
-                obeyed.set_result(None)
 
     async def _keep_house(self) -> None:
         """Once in the quiet part of each minute: garbage, the disk, and a state snapshot if one is due."""
@@ -460,14 +403,3 @@ class App:
                 loop.call_soon_threadsafe(self.latencies.stored, link)
 
         return stored
-
-
-def _said(events: Sequence[Event]) -> dict[str, Any]:
-    """What the core said to a command."""
-    for event in events:
-        detail = event.detail
-        if event.kind == "command_refused":
-            return {"done": False, "sentence": str(detail["reason"])}
-        if event.kind == "command":
-            return {"sentence": f"{detail['command']}: was {detail['before']}, is {detail['after']}"}
-    return {}

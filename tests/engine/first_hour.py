@@ -60,7 +60,7 @@ def walk(hour: Hour) -> list[str]:
         for minute, mode in STEPS:
             await asyncio.sleep((hour.at(minute, 25) - hour.clock.now_ns()) / NS_PER_S)
             prove(app, hour.folder)
-            answer = await app.command(Command("mode", [mode], "walker"))
+            answer = await app.commands.obey(Command("mode", [mode], "walker"))
             print(f"minute {minute}: {answer['sentence']}")
             if not answer["done"]:
                 wrong.append(answer["sentence"])

@@ -335,13 +335,13 @@ def test_stop_is_a_command_and_the_status_tells_the_run(tmp_path):
         assert [link["state"] for link in status["connections"]] == ["up"]
         assert [one["symbol"] for one in status["symbols"]] == sorted(COINS)
         assert status["minutes"]["close_to_row_ms"]["count"] == 2
-        refused = await app.command(Command("dance", [], "me"))
+        refused = await app.commands.obey(Command("dance", [], "me"))
         assert (refused["done"], "no command 'dance'" in refused["sentence"]) == (False, True)
-        pinned = await app.command(Command("hot", ["SOL"], "me"))
+        pinned = await app.commands.obey(Command("hot", ["SOL"], "me"))
         assert pinned["done"], pinned
         asked = [record for record in records(world.folder / "journal") if record.kind == RecordKind.OPERATOR]
         assert [record.seq for record in asked] == [refused["seq"], pinned["seq"]]
-        assert (await app.command(Command("stop", [], "me")))["done"]
+        assert (await app.commands.obey(Command("stop", [], "me")))["done"]
         await task
 
     world.play(story)

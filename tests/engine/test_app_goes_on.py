@@ -57,7 +57,7 @@ def test_the_symbols_of_the_newest_start_are_carried_whatever_was_asked_for_befo
         app = world.app(settings(symbols="BTC,ETH"))
         task = asyncio.create_task(app.run(world.at(1, 20)))
         await asyncio.sleep((world.at(0, 40) - world.clock.now_ns()) / NS_PER_S)
-        assert (await app.command(Command("unpin", ["ETH"], "me")))["done"]
+        assert (await app.commands.obey(Command("unpin", ["ETH"], "me")))["done"]
         await task
 
     world.play(first)

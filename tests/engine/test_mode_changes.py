@@ -60,7 +60,7 @@ def played(world: World, steps: list[tuple[float, Step]], until_ns: int, **parts
 
 def ask(command: str, *arguments: str, override: str = "") -> Step:
     async def step(app: App) -> dict[str, Any]:
-        answer = await app.command(Command(command, list(arguments), "me", override=override))
+        answer = await app.commands.obey(Command(command, list(arguments), "me", override=override))
         assert answer["done"], answer
         return answer
 
@@ -118,7 +118,7 @@ def test_a_promotion_that_is_refused_tells_everything_that_is_unmet_and_changes_
     world, answers = World(tmp_path / "session", 2), list[dict[str, Any]]()
 
     async def promote(app: App) -> None:
-        answers.append(await app.command(Command("mode", ["production"], "me")))
+        answers.append(await app.commands.obey(Command("mode", ["production"], "me")))
 
     app = played(world, [(40.0, promote)], world.at(0, 50), config=started_in("shadow"))
     (answer,) = answers
