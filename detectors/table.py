@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from detectors import (
+    book_shocks,
     breadth,
     burst,
     candles,
@@ -37,4 +38,5 @@ TABLE: tuple[Detector, ...] = (
     *charts.DETECTORS,
     *diagonals.DETECTORS,
     *burst.DETECTORS,
+    *book_shocks.DETECTORS,
 )

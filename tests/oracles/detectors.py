@@ -165,6 +165,36 @@ def burst(seen: Seen, symbol: Any) -> Found:
     return Found(measure, True, True, measure, size(row["z_oi_roc_m_5"]) if moved else None, sign(row["ret_m_1"]))
 
 
+@of("spike_absorbed_v1")
+def absorbed(seen: Seen, symbol: Any) -> Found:
+    row = seen.rows[symbol][seen.minute]
+    earlier = [one for one in (seen.row(symbol, back) for back in (5, 4, 3, 2, 1)) if one is not None]
+    before = [one["rv_m_1"] for one in earlier if told(one.get("rv_m_1"))]
+    if len(before) < 5 or not told(row["rv_m_1"], row["signed_flow_ratio_m_1"]):
+        return NOTHING
+    lately = math.sqrt(sum(value * value for value in before) / 5)
+    if row["rv_m_1"] <= 0 or lately <= 0:
+        return NOTHING
+    usual = sum(one["trade_count"] for one in earlier) / 5 + 30
+    measure = abs(row["signed_flow_ratio_m_1"]) * row["trade_count"] / usual * lately / row["rv_m_1"]
+    return Found(measure, primary=measure)
+
+
+@of("spike_torn_v1")
+def torn(seen: Seen, symbol: Any) -> Found:
+    row = seen.rows[symbol][seen.minute]
+    earlier = [one for one in (seen.row(symbol, back) for back in (3, 2, 1)) if one is not None]
+    spreads = [one["spread_bp_mean"] for one in earlier if told(one.get("spread_bp_mean"))]
+    before = [one["rv_m_1"] for one in earlier if told(one.get("rv_m_1"))]
+    if len(spreads) < 3 or max(spreads) <= 0 or not told(row["spread_bp_mean"]):
+        return NOTHING
+    is_met = False
+    if len(before) == 3 and told(row["atr_proxy_m_1"]):
+        is_met = row["atr_proxy_m_1"] >= 2 * math.sqrt(sum(value * value for value in before) / 3)
+    measure = row["spread_bp_mean"] / max(spreads)
+    return Found(measure, is_met, True, measure, None, sign(row["ret_m_1"]))
+
+
 # Shifts ---------------------------------------------------------------------------------------------------------------
 
 
