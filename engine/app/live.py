@@ -31,7 +31,7 @@ from engine.conveyor import Conveyor
 from engine.core.control import Turn
 from engine.core.detector import STAGES
 from engine.core.effects import Effect, MinuteRows
-from engine.core.errors import ConfigError, InvariantError
+from engine.core.errors import InvariantError
 from engine.core.layouts import CLOCK_SEQ
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.ports import Clock, Http, Sink, Transport
@@ -168,10 +168,10 @@ class App:
         """Everything up to the first socket."""
         goes_on = recovery.has_begun(self.journal_folder, self._disk)
         if goes_on and self._earlier:
-            raise ConfigError(
-                f"{self.journal_folder} goes on and is warm by its own past; --prime is for a new session"
-            )
-        past_of_earlier = prime.warmed(self._earlier, self.clock.now_ns(), self._note) if self._earlier else None
+            # No error: a supervisor starts a killed engine with the command it was begun with.
+            self._note(f"note: {self.journal_folder} goes on and is warm by its own past; --prime is left aside")
+        earlier = None if goes_on else self._earlier
+        past_of_earlier = prime.warmed(earlier, self.clock.now_ns(), self._note) if earlier else None
         await self.feeds.prepare(can_wait=goes_on)
         config, instruments = self.config, self.feeds.instruments()
         must_be_usable(config.publish)
