@@ -169,14 +169,15 @@ def _rules(field: FieldInfo) -> list[Any]:
 
 
 def parse(key: str, text: str) -> Any:
-    """The value that a text stands for: as it is for text settings, names between commas, TOML for the rest."""
+    """The value that a text stands for: as it is for text settings, names between commas or as a
+    TOML list, TOML for the rest."""
     field = field_of(key)
     kind = str if field is None else _kind(field)
     if text == UNSET and field is not None and (kind is not str or key not in FIELDS):
         return None
-    if get_origin(kind) is tuple:
+    if get_origin(kind) is tuple and not text.lstrip().startswith("["):
         return [name.strip() for name in text.split(",") if name.strip()]
-    if kind not in (int, float, bool):
+    if get_origin(kind) is not tuple and kind not in (int, float, bool):
         return text
     try:
         parsed = tomllib.loads(f"value = {text}")

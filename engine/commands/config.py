@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,14 @@ def history(session: Path | None, as_json: bool) -> None:
     lines = _history(session)
     if as_json:
         terminal.emit({"versions": lines})
+        return
+    if sys.stdout.isatty():  # a change has a long name: a line each, not a narrow column
+        for line in lines:
+            of = f" = {line['of']}" if line["of"] else ""
+            head = f"{line['version']}{of}  from {_ending(line['from_ts'])}, {line['who']}, {line['config_hash'][:12]}"
+            click.echo(f"{head}: {line['why']}" if line["why"] else head)
+            for change in line["changes"]:
+                click.echo(f"  {_change(change)}")
         return
     columns = ["version", "minutes ending from", "who", "config hash", "changes", "why"]
     terminal.table(columns, [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +111,15 @@ def _show(verdict: Verdict, title: str) -> None:
         [name, one.horizon, one.signals, one.mean_bp, one.low_bp, one.high_bp, one.p]
         for name, lines in verdict.forwards.items() for one in lines if one.signals
     ]  # fmt: skip
-    terminal.table(("class", "minutes", "signals", "mean bp", "2.5 %", "97.5 %", "p"), _rounded(lines))
+    if not verdict.signals:
+        reasons = Counter[str]()
+        for stopped in verdict.suppression.values():
+            reasons.update(stopped)
+        told_of = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common() if count)
+        terminal.note(f"no signal was published; what stopped the candidates: {told_of or 'there were none'}")
+    if lines:
+        columns = ("class", "minutes", "signals", "mean bp", "2.5 %", "97.5 %", "p")
+        terminal.table(columns, _rounded(lines), title="what prices did behind signals")
 
 
 def _show_offsets(verdict: Verdict) -> None:

@@ -57,7 +57,11 @@ def replay(
     """
     from engine.io.store import StoreLimits
 
-    config = terminal.settings(profile, files, sets).config
+    loaded = terminal.settings(profile, files, sets)
+    config = loaded.config
+    ignored = [key for key, source in loaded.sources.items() if key.startswith("core.") and source != "default"]
+    if ignored:
+        terminal.note(f"note: the journal has core settings of its own; left aside: {', '.join(ignored)}")
     limits = StoreLimits(checkpoint_s=60 * config.store.checkpoint_minutes)
     summary = replay_into(journal, session, speed=speed, show=show, force=force, state_every=state_every, limits=limits)
     if as_json:

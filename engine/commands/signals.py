@@ -43,7 +43,13 @@ def tail(session: Path | None, follow: bool, count: int, as_json: bool) -> None:
 
     path = (session or find(None).session) / SIGNALS
     if not path.exists():
-        raise ConfigError(f"{path.parent} has no {SIGNALS}; give the folder of a live session")
+        replayed = path.with_name("manifest.json").exists()
+        raise ConfigError(
+            f"{path.parent} is no live session, so it has no outbox; its signals: "
+            f'conveyor sql {path.parent} "SELECT * FROM signals"'
+            if replayed
+            else f"{path.parent} has no {SIGNALS}; give the folder of a live session"
+        )
     with path.open("rb") as file:
         begin = newest(file, count)
         for position, line in lines_of(file, begin, follow):

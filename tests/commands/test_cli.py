@@ -170,6 +170,8 @@ def test_replay_hands_the_settings_of_the_store_to_the_writer(tmp_path: Path, mo
         assert CliRunner().invoke(cli, [*verb, *flags]).exit_code == 0
 
     assert [limits.checkpoint_s for limits in given] == [600, 180]
+    told = CliRunner().invoke(cli, [*verb, "--set", "core.signals.emit=false", "--set", "store.checkpoint_minutes=3"])
+    assert told.stderr.strip() == "note: the journal has core settings of its own; left aside: core.signals.emit"
 
 
 @pytest.mark.parametrize(

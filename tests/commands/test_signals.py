@@ -42,6 +42,15 @@ def test_the_newest_signals_are_told_with_their_reach_and_why(tmp_path: Path):
     ]
 
 
+def test_of_a_replayed_session_it_says_where_the_signals_are(tmp_path: Path):
+    (tmp_path / "manifest.json").write_text("{}")
+
+    said = CliRunner().invoke(cli, ["signals", "tail", str(tmp_path)])
+
+    assert said.exit_code == 2
+    assert f'conveyor sql {tmp_path} "SELECT * FROM signals"' in str(said.output)
+
+
 def test_as_json_the_lines_are_those_of_the_file(tmp_path: Path):
     session(tmp_path).close()
 

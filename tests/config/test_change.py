@@ -93,6 +93,9 @@ def test_a_text_becomes_what_its_setting_is():
     assert parse(f"{VOLUME}.stage", "canary") == "canary"
     assert parse(f"{VOLUME}.threshold", "default") is None
     assert parse("core.signals.sectors.BTC", "default") is None
+    assert parse("core.signals.canary_symbols", "BTC, SOL") == ["BTC", "SOL"]
+    assert parse("core.signals.canary_symbols", '["BTC", "SOL"]') == ["BTC", "SOL"]
+    assert parse("core.signals.canary_symbols", '["BTC"') == '["BTC"'  # no list, so it is refused
     assert field_of("core.signals.detectors.a.b.threshold") is None
 
 

@@ -33,7 +33,7 @@ class Line:
 @dataclass(frozen=True)
 class Rules:
     lines: list[Line]
-    classes: dict[str, dict[str, Any]]  # as `conveyor describe --config core.signals` names them
+    classes: dict[str, dict[str, Any]]  # as `conveyor config show` names them
     novelty_weight: float
     rearm_pct: int
     escalation_pct: int
