@@ -28,6 +28,7 @@ def row(symbol: str, status: str = "ok", reasons: tuple[str, ...] = (), book_ms:
     return {
         "venue": "hyperliquid", "symbol": symbol, "exchange_ts": 1_767_225_780_000, "status": status,
         "reasons": list(reasons), "trade_count": 312, "book_staleness_ms": book_ms, "oi_staleness_ms": 900,
+        "is_warming_up": False,
     }  # fmt: skip
 
 
@@ -69,6 +70,10 @@ WELL: Status = {
     },
     "load": {"level": "calm", "cpu_pct": 7.0, "memory_pct": 31.0, "rss_bytes": 310 * MIB,
              "loop_lag_ms": spread(1.0, 3.0), "stalls": 0},
+    "judged": {
+        "reasons": {"budget_symbol": 1, "published": 40, "threshold": 59}, "classes": {"shift": 10, "spike": 30},
+        "severity": spread(74.0, 78.0, 91.0), "quarantined": [],
+    },
     "universe": [{"venue": "hyperliquid", "revision": 0, "symbols": ["BTC", "ETH", "SOL"], "without_depth": [],
                   "parked": [], "reason": "configured"}],
     "events": [],

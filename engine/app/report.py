@@ -17,6 +17,7 @@ from engine.io.status import (
     HEALTH_WINDOW_MINUTES,
     Clock,
     Journal,
+    Judged,
     Load,
     Minutes,
     Process,
@@ -59,6 +60,7 @@ def status(app: App) -> Status:
     if app.conveyor.state is not None:
         wanted = sorted(app.conveyor.wanted.items())
         told["release"] = release(app)
+        told["judged"] = judged(app)
         told["universe"] = [universe(one, feeds["parked"].get(venue, [])) for venue, one in wanted]
     return told
 
@@ -100,6 +102,13 @@ def release(app: App) -> Release:
         "budgets": {name: getattr(settings.classes, name).symbol_signals_max for name in CLASSES},
         "detectors": running,
     }
+
+
+def judged(app: App) -> Judged:
+    assert app.conveyor.state is not None
+    failed = app.conveyor.state.signals.quarantined
+    told: Any = app.recent.judged() | {"quarantined": [one.id for one, has in zip(TABLE, failed, strict=True) if has]}
+    return told  # type: ignore[no-any-return]
 
 
 def minutes(app: App) -> Minutes:

@@ -104,7 +104,7 @@ def release_lines(told: Release) -> list[str]:
     if told["measured_ns"] and told["target"] != told["mode"]:
         boxes = f"{told['unknown']} boxes of the first hour are unknown"
         at = clock(told["measured_ns"])
-        lacks = [f"{told['target']} lacks: {one}" for one in told["unmet"]]
+        lacks = [f"{told['target']} lacked at {at}: {one}" for one in told["unmet"]]
         lines += lacks or [f"{told['target']} lacks nothing, measured at {at} UTC; {boxes}"]
     return lines
 
@@ -123,9 +123,9 @@ def _released(status: Status, width: int) -> list[Line]:
 
 
 def _published(status: Status, width: int) -> list[Line]:
-    """A line a sink, and one for the module bus once it carried something."""
+    """A line a sink."""
     lines: list[Line] = []
-    publish, bus = status.get("publish"), status.get("bus")
+    publish = status.get("publish")
     for sink in publish["sinks"] if publish else []:
         words = f"{sink['name']}: {sink['delivered']:,} delivered"
         words += "".join(f", {sink[name]:,} {name}" for name in ("failed", "dead", "held") if sink[name])  # type: ignore[literal-required]
@@ -138,12 +138,6 @@ def _published(status: Status, width: int) -> list[Line]:
         lines += _told([("amber" if trouble else "", f"{'sink':<{COLOUR_WIDTH}}")], words, width)
         if trouble:
             lines += _told([("amber", " " * COLOUR_WIDTH)], trouble, width)
-    if publish and publish["trouble"]:
-        lines += _told([("red", f"{'publish':<{COLOUR_WIDTH}}")], publish["trouble"], width)
-    if bus and bus["delivery_pct"] is not None:
-        words = f"{bus['delivery_pct']:.1f} % of five minutes delivered ({bus['delivery']}), {bus['pending']} pending, "
-        words += f"p95 {bus['latency_ms']['p95'] or 0:.1f} ms ({bus['latency']}), {bus['failed']} failed, "
-        lines += _told([("", f"{'bus':<{COLOUR_WIDTH}}")], words + f"{bus['expired']} expired", width)
     return lines
 
 
@@ -183,7 +177,11 @@ def _recent(status: Status) -> list[Line]:
     for event in reversed(events):
         at = clock(event["at_ns"]) if event.get("at_ns") is not None else ""
         who = " ".join(part for part in (event.get("venue", ""), event.get("symbol", "")) if part)
-        detail = ", ".join(f"{name} {value}" for name, value in (event.get("detail") or {}).items())
+        told = {name: value for name, value in (event.get("detail") or {}).items() if value not in ("", None, [])}
+        arguments = told.pop("arguments", [])
+        if command := told.pop("command", ""):  # the words that were typed
+            who = " ".join([str(command), *map(str, arguments)])
+        detail = ", ".join(f"{name} {value}" for name, value in told.items())
         words = "  ".join(part for part in (str(event["kind"]), who, detail) if part)
         lines.append([("dim", f"{at:<{COLOUR_WIDTH + 1}}"), ("", _printable(words))])
     return [[], *lines] if lines else []

@@ -20,7 +20,10 @@ OFFSET_MS = 1000.0, 5000.0  # from 1 s on it is told; from 5 s on event times ar
 LAG_MS = 500.0, 2000.0
 WAITING_BYTES = 24 << 20
 BUSY_PCT = 90.0
-NOT_BUILT = ("events", "baselines", "DSI", "modules")  # indicators of the guide whose parts do not exist yet
+WARM_SHARE = 0.9  # of the symbols
+SUPPRESSED_SHARE = 0.05, 0.5  # amber from, red from; of what passed every other gate
+SIGNALS_MIN = 30  # fewer say nothing about a share
+NOT_BUILT = ("DSI",)  # indicators of the guide whose parts do not exist yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,56 @@ def _load(load: Any) -> tuple[Colour, str]:
     return ("amber" if busy else "green"), words
 
 
-Section = Literal["minutes", "symbols", "connections", "clock", "journal", "store", "disk", "load"]
+def _events(judged: Any) -> tuple[Colour, str]:
+    """The guide's suppression is that by budgets: what a budget stops would have been a signal.
+
+    Severity and classes are told, not judged: the guide's p50 of 60 to 70 lies below the least severity of spikes.
+    """
+    reasons, failed = judged["reasons"], judged["quarantined"]
+    candidates, signals = sum(reasons.values()), reasons.get("published", 0)
+    stopped = reasons.get("budget_symbol", 0) + reasons.get("budget_global", 0)
+    words = f"{signals:,} signals of {candidates:,} candidates, {stopped:,} over budget"
+    if signals:
+        classes = sorted(judged["classes"].items(), key=lambda item: -item[1])
+        words += f", severity p50 {judged['severity']['p50']:.0f}; "
+        words += _some([f"{name} {count}" for name, count in classes])
+    if failed:
+        return "amber", f"{words}; quarantined: {_some(failed)}, events.jsonl says why"
+    if signals + stopped < SIGNALS_MIN:
+        return "unknown", f"{words}; {SIGNALS_MIN} signals tell"
+    return _rising(stopped / (signals + stopped), SUPPRESSED_SHARE), words
+
+
+def _baselines(symbols: Any) -> tuple[Colour, str]:
+    """Warming up is no illness, so it is unknown; whether a warm baseline drifts needs days: `conveyor drift`."""
+    cold = [row["symbol"] for row in symbols if row["is_warming_up"]]
+    words = f"{len(symbols) - len(cold)} of {len(symbols)} symbols are warm"
+    if len(symbols) - len(cold) >= WARM_SHARE * len(symbols):
+        return "green", words
+    return "unknown", f"{words}; the others give no signal yet: {_some(cold)}"
+
+
+def _modules(bus: Any) -> tuple[Colour, str]:
+    if bus["trouble"]:
+        return "amber", bus["trouble"]
+    if bus["delivery_pct"] is None:
+        return "unknown", f"no message in five minutes, {bus['pending']} pending"
+    words = f"{bus['delivery_pct']:.1f} % of five minutes delivered, {bus['pending']} pending, {bus['failed']} failed, "
+    words += f"{bus['expired']} expired, p95 {bus['latency_ms']['p95'] or 0:.1f} ms"
+    return max(bus["delivery"], bus["latency"], key=_ORDER.index), words
+
+
+def _sinks(publish: Any) -> tuple[Colour, str]:
+    words = f"{publish['signals']:,} signals in the outbox"
+    if publish["trouble"]:
+        return "red", f"{words}; {publish['trouble']}"
+    ill = [sink["name"] for sink in publish["sinks"] if sink["trouble"]]
+    return ("amber", f"{words}; not delivered: {_some(ill)}") if ill else ("green", words)
+
+
+Section = Literal[
+    "minutes", "symbols", "connections", "clock", "journal", "store", "disk", "load", "judged", "publish", "bus"
+]
 _JUDGES: tuple[tuple[str, Section, Callable[[Any], tuple[Colour, str]]], ...] = (
     ("pipeline", "minutes", _pipeline),
     ("data quality", "minutes", _quality),
@@ -168,6 +220,10 @@ _JUDGES: tuple[tuple[str, Section, Callable[[Any], tuple[Colour, str]]], ...] = 
     ("journal", "journal", _journal),
     ("store", "store", _store),
     ("disk", "disk", _disk),
+    ("baselines", "symbols", _baselines),
+    ("events", "judged", _events),
+    ("publishing", "publish", _sinks),
+    ("modules", "bus", _modules),
 )
 
 

@@ -69,6 +69,7 @@ class SymbolMinute(TypedDict):
     trade_count: int
     book_staleness_ms: int | None
     oi_staleness_ms: int | None
+    is_warming_up: bool
 
 
 class Clock(TypedDict):
@@ -236,6 +237,16 @@ class Publish(TypedDict):
     sinks: list[Sink]
 
 
+class Judged(TypedDict):
+    """Detectors in the last hour. reasons: candidates by what became of them, `published` among them; classes: signals
+    by class; severity: of the signals. quarantined: detectors that failed and are not asked again in this session."""
+
+    reasons: dict[str, int]
+    classes: dict[str, int]
+    severity: Quantiles
+    quarantined: list[str]
+
+
 class Bus(TypedDict):
     """Module bus. delivery_pct, latency_ms: of five minutes, with the colour of each. Counts are since the start."""
 
@@ -265,6 +276,7 @@ class Status(TypedDict, total=False):
     disk: Disk
     load: Load
     universe: list[Universe]
+    judged: Judged
     publish: Publish
     bus: Bus
     events: list[dict[str, Any]]

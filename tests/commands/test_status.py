@@ -48,7 +48,12 @@ green   load         calm: 7 % of a core, 310 MiB, loop p95 3 ms
 green   journal      48,401 records, 11.0 MiB, 4 ms behind
 green   store        link 59, last write 3 ms
 green   disk         180 GiB free, 81.8 days left, journal 11.0 MiB of 40.0 GiB
-unknown events, baselines, DSI, modules: not built yet"""
+green   baselines    3 of 3 symbols are warm
+green   events       40 signals of 100 candidates, 1 over budget, severity p50
+                     78; spike 30, shift 10
+unknown publishing   not told by this process
+unknown modules      not told by this process
+unknown DSI: not built yet"""
 
 SICK_PAGE = """\
 red     conveyor 0.1.0  dry-run  live market  running for 62 min
@@ -67,7 +72,12 @@ amber   store        link 59, last write 3 ms; 120 rows wait: no space left on
                      the disk
 amber   disk         4.0 GiB free, days left unknown, journal 11.0 MiB of 40.0
                      GiB
-unknown events, baselines, DSI, modules: not built yet
+green   baselines    2 of 2 symbols are warm
+green   events       40 signals of 100 candidates, 1 over budget, severity p50
+                     78; spike 30, shift 10
+unknown publishing   not told by this process
+unknown modules      not told by this process
+unknown DSI: not built yet
 
 link    hyperliquid 1 waiting for 2 min, 0 reconnects: no pong within 1 s; the
         peer may be gone; tried again in 3.4 s
@@ -90,12 +100,12 @@ def test_no_line_is_wider_than_the_terminal(width: int):
 
 
 def test_a_low_terminal_shows_green_in_one_line_and_then_says_what_is_left_out():
-    brief = page(SICK, 80, 25).plain.split("\n")
+    brief = page(SICK, 80, 27).plain.split("\n")
     low = page(SICK, 80, 10).plain.split("\n")
 
-    assert "green   load, journal" in brief
+    assert "green   load, journal, baselines, events" in brief
     assert brief[-1] == SICK_PAGE.split("\n")[-1]
-    assert low == [*brief[:9], "... 16 lines more: --json has everything"]
+    assert low == [*brief[:9], "... 18 lines more: --json has everything"]
 
 
 def test_a_process_that_tells_nothing_is_unknown_not_well():
@@ -108,6 +118,12 @@ def judged(name: str, **sections: Any) -> tuple[str, str]:
     return found.colour, found.words
 
 
+PUBLISH = {"signals": 7, "outside": True, "trouble": "", "sinks": []}
+SINK = {"name": "webhook", "trouble": ""}
+BUS = {
+    "pending": 0, "delivered": 100, "failed": 0, "expired": 0, "delivery_pct": 100.0, "delivery": "green",
+    "latency_ms": spread(7.0), "latency": "green", "trouble": "",
+}  # fmt: skip
 JUDGEMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "finalize below 300": ("pipeline", {"minutes": {"bar_finalize_ms": spread(299.9)}}, "green"),
     "finalize 300": ("pipeline", {"minutes": {"bar_finalize_ms": spread(300.0)}}, "amber"),
@@ -133,6 +149,19 @@ JUDGEMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "behind by 2 s": ("journal", {"journal": {"lag_ms": 2000.0}}, "red"),
     "a full disk": ("journal", {"journal": {"full_since_ns": NOW_NS}}, "red"),
     "rows that will be missing": ("store", {"store": {"rebuild": "link 7 was dropped"}}, "red"),
+    "warm symbols": ("baselines", {"symbols": [row("A")] * 9 + [row("B") | {"is_warming_up": True}]}, "green"),
+    "cold symbols": ("baselines", {"symbols": [row("A")] * 8 + [row("B") | {"is_warming_up": True}] * 2}, "unknown"),
+    "few over budget": ("events", {"judged": {"reasons": {"published": 96, "budget_symbol": 4}}}, "green"),
+    "some over budget": ("events", {"judged": {"reasons": {"published": 95, "budget_global": 5}}}, "amber"),
+    "half over budget": ("events", {"judged": {"reasons": {"published": 50, "budget_global": 50}}}, "red"),
+    "too few signals to tell": ("events", {"judged": {"reasons": {"published": 14, "budget_symbol": 15}}}, "unknown"),
+    "a detector that failed": ("events", {"judged": {"quarantined": ["trades_v1"]}}, "amber"),
+    "a sink in trouble": ("publishing", {"publish": PUBLISH | {"sinks": [SINK | {"trouble": "refused"}]}}, "amber"),
+    "an outbox in trouble": ("publishing", {"publish": PUBLISH | {"trouble": "no space"}}, "red"),
+    "nothing in trouble": ("publishing", {"publish": PUBLISH | {"sinks": [SINK]}}, "green"),
+    "messages that fail": ("modules", {"bus": BUS | {"delivery_pct": 94.0, "delivery": "red"}}, "red"),
+    "slow messages": ("modules", {"bus": BUS | {"latency": "amber"}}, "amber"),
+    "no messages": ("modules", {"bus": BUS | {"delivery_pct": None, "delivery": "unknown"}}, "unknown"),
     "a red disk": ("disk", {"disk": {"state": "red"}}, "red"),
 }  # fmt: skip
 
@@ -261,7 +290,7 @@ def test_the_mode_is_shown_with_what_is_killed_and_what_the_next_one_lacks(tmp_p
     lines = [
         "mode shadow since 23:53:05 UTC, started for canary",
         "killed: spike_oi_v1",
-        "canary lacks: replay: none of this session; run `conveyor verify` on it",
+        "canary lacked at 00:03:05: replay: none of this session; run `conveyor verify` on it",
     ]
     with serving(tmp_path) as engine:
         engine.said = changed(release=RELEASE)
@@ -305,6 +334,5 @@ def test_sinks_and_bus_are_shown_with_what_waits_and_what_is_wrong():
     words = "webhook: 1,200 delivered, 3 failed, 2 held, 41 waiting, the oldest for 12 s, p50 3.0 p95 9.0 ms behind"
     assert f"sink    {words} the outbox" in told
     assert "        webhook: answered 503" in told
-    assert "publish no secret" in told
-    expected = "bus     99.0 % of five minutes delivered (amber), 1 pending, p95 7.0 ms (green), 1 failed, 0 expired"
-    assert expected in told
+    assert "red     publishing   1,243 signals in the outbox; no secret" in told
+    assert "amber   modules      99.0 % of five minutes delivered, 1 pending, 1 failed, 0 expired, p95 7.0 ms" in told
