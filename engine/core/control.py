@@ -57,7 +57,7 @@ class StreamTurn:
 class Host:
     """What the process noticed about itself or its machine: clock_step, loop_stall, rest_limited and the like.
 
-    The core turns it into an event of that kind and does nothing else.
+    The core turns it into an event of that kind. Of a process_start it also takes the run mode that was asked for.
     """
 
     kind: str

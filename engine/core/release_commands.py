@@ -54,7 +54,7 @@ def _mode(release: Release, command: Command, at_ns: int, detectors: Sequence[st
             raise RefusedError(f"mode {mode}: nobody measured whether this engine is fit for it; ask once more")
         if unmet := command.unmet:
             raise RefusedError(
-                f"mode {mode} is refused, {len(unmet)} conditions are not met: {'; '.join(unmet)}; "
+                f"mode {mode} is refused, unmet: {'; '.join(unmet)}; "
                 '--override "reason" passes them and is written down'
             )
     return release.in_mode(mode, at_ns)

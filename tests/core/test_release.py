@@ -124,7 +124,7 @@ def test_what_one_stretch_held_back_or_did_not_deliver_never_leaves_in_a_later_o
 
 def test_a_promotion_without_a_measure_or_with_unmet_conditions_is_refused_and_an_override_is_written_down():
     shadow = begun("shadow")
-    for unmet, sentence in ((None, "nobody measured"), (["a", "b"], "2 conditions are not met: a; b")):
+    for unmet, sentence in ((None, "nobody measured"), (["a", "b"], "unmet: a; b")):
         effects = told(shadow, "mode", "canary", unmet=unmet)
         assert [type(effect) for effect in effects] == [Event]
         assert sentence in events(effects, "command_refused")[0].detail["reason"]
