@@ -163,7 +163,9 @@ def records_in(batch: RecordBatch) -> int:
 
 def rows_told(minute: Link) -> dict[str, Any]:
     """A link with the bits of its rows; proof.rows_heard makes the effect of it again."""
-    told = {name: getattr(minute, name) for name in minute.__dataclass_fields__ if name not in ("rows", "market")}
+    told = {
+        name: getattr(minute, name) for name in minute.__dataclass_fields__ if name not in ("rows", "market", "found")
+    }
     return told | {"rows": minute.rows.tobytes().hex()}
 
 

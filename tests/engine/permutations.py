@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from engine import snapshot
 from engine.conveyor import Conveyor
-from engine.core.effects import Effect, MinuteRows
+from engine.core.effects import Effect, Link, MinuteRows
 from engine.core.records import Record, RecordKind
 from tests.engine.helpers import Row, Run, batches, core, run
 from tests.engine.moves import DELAY_MS_MAX, Move
@@ -99,10 +99,10 @@ def values(result: Run, left_out: Sequence[str] = ()) -> dict[Any, list[Row]]:
 
 
 def plain(effects: Sequence[Effect]) -> list[tuple[Any, ...]]:
-    """Effects that can be compared: rows as their bytes."""
+    """Effects that can be compared: rows of minutes and bars as their bytes."""
     return [
         (e.link, e.cause_seq, e.venue, e.minute, e.revision, e.symbols, e.scales, e.rows.tobytes(), e.digests, e.chain)
-        if isinstance(e, MinuteRows)
+        if isinstance(e, Link)
         else (e,)
         for e in effects
     ]
