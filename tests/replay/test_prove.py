@@ -81,7 +81,10 @@ def test_a_journal_may_be_named_from_where_one_stands(tmp_path, monkeypatch):
 # Planted faults -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("plant", "name"), [("libm", "glibc"), ("fastmath", "interpreted")])
+# A plant in the core compiles every kernel anew, which takes minutes; that of the flags compiles its own room.
+@pytest.mark.parametrize(
+    ("plant", "name"), [pytest.param("libm", "glibc", marks=pytest.mark.slow), ("fastmath", "interpreted")]
+)
 def test_a_planted_fault_is_found_with_its_place(journals, plant, name):
     environment = NAMED[name]
     if reason := environment.missing():
