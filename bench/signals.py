@@ -49,7 +49,8 @@ def one_minute(symbols: int, minutes: int = 200) -> Iterator[Row]:
     agreed.add(results[0].decode())
     rate = 1e9 * symbols * minutes / sum(spent)
     yield row(
-        WHOLE, bare(symbols), minutes, "ms", np.array(spent) / 1e6, rate=rate, rate_unit="rows/s", against=f"numpy, {len(asked)} comparisons",
+        WHOLE, bare(symbols), minutes, "ms", np.array(spent) / 1e6, rate=rate, rate_unit="rows/s",
+        against=f"numpy, {len(asked)} comparisons",
         ratio=float(np.median(numpy) / np.median(spent)), digest=agreed.digest,
     )  # fmt: skip
     yield row(ON_CPU, bare(symbols), minutes, "ms", np.array(on_cpu) / 1e6, digest=agreed.digest)

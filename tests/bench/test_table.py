@@ -6,7 +6,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from bench import budgets, curves, durable, features, harness, suite, table, year
+from bench import budgets, curves, durable, features, harness, signals, suite, table, year
 from bench.peers import sockets, trades
 from bench.peers.environment import PeerUnavailableError
 from engine.cli import cli
@@ -15,7 +15,7 @@ from engine.cli import cli
 NAMES = {
     "bars: folds and rows", "conveyor: handle", "close: all stages", durable.WHOLE, sockets.OURS, budgets.SUSTAINED,
     trades.OURS + "nautilus", trades.OURS + "hftbacktest",
-    features.WHOLE, year.WHOLE, "start: process to first frame handled, warm", "start: memory after 7 frames",
+    features.WHOLE, signals.WHOLE, year.WHOLE, "start: process to first frame handled, warm", "start: memory after 7 frames",
     "start: process to all of it handled, cold",
 }  # fmt: skip
 
