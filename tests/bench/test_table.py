@@ -15,7 +15,8 @@ from engine.cli import cli
 NAMES = {
     "bars: folds and rows", "conveyor: handle", "close: all stages", durable.WHOLE, sockets.OURS, budgets.SUSTAINED,
     trades.OURS + "nautilus", trades.OURS + "hftbacktest",
-    features.WHOLE, signals.WHOLE, year.WHOLE, "start: process to first frame handled, warm", "start: memory after 7 frames",
+    features.WHOLE, signals.WHOLE, year.WHOLE, "start: process to first frame handled, warm",
+    "start: memory after 7 frames",
     "start: process to all of it handled, cold",
 }  # fmt: skip
 
