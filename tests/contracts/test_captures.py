@@ -24,7 +24,7 @@ def test_a_capture_stores_numbers_and_nulls_only(name: str) -> None:
     for statement in ddl():
         store.execute(statement)
     for table, incoming in links_to_arrow(links).items():
-        assert incoming.num_rows >= 2
+        assert incoming.num_rows >= 1
         store.execute(f"INSERT INTO {table} SELECT * FROM incoming")
     rows = np.concatenate([link.rows for link in links if isinstance(link, MinuteRows)])
     for table, columns in (("feature_revisions", COLUMNS), ("market_revisions", MARKET_COLUMNS)):

@@ -30,7 +30,7 @@ def an_app(session: Path, store: Store | None, port: int = 0) -> Any:
         config=Config(metrics=Metrics(port=port)), status=lambda: WELL, command=None, origin="simulated",
         session=SimpleNamespace(store=store) if store else None, journal_folder=session / "journal",
         clock=SimpleNamespace(now_ns=time.time_ns), tell=lambda kind, **detail: None,
-        changes=SimpleNamespace(ask=None),
+        changes=SimpleNamespace(ask=None), commands=SimpleNamespace(obey=None),
     )  # fmt: skip
 
 
