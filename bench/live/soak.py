@@ -36,6 +36,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.io.disk import OsDisk
 from engine.io.probes import resident_bytes
 from engine.io.session_reader import SessionReader
+from engine.io.store_status import StoreLimits
 from replay.exchange import Exchange, VirtualClock, VirtualLoop, memory_front, simulated
 from replay.exchange.source import Sent, Source
 from replay.simulate import Market
@@ -44,6 +45,7 @@ VENUE: Literal["hyperliquid"] = "hyperliquid"
 ONE_IN = {"l2Book": 2, "bbo": 3, "activeAssetCtx": 5}
 FIRST_HOUR = 6
 KEEP_MINUTES = 10  # of what happened on the exchange
+CHECKPOINT_MINUTES = 10  # simulated; live they are the configured ones of the real clock, which stands still here
 GROUP_S = 0.2  # between two commits: twenty times as long as live
 AFTER_S = 6.0  # the run ends so long after its last full minute
 HOUR_S = 3600.0
@@ -83,8 +85,7 @@ class UnsyncedDisk(OsDisk):
 class Sample:
     """After so many simulated hours. elapsed_s: real time, cpu_s: of this process.
 
-    store_mb: what DuckDB itself says it holds: rows that wait for a checkpoint, which comes by the real clock, and
-    blocks that it keeps up to a limit.
+    store_mb: what DuckDB itself says it holds: rows that wait for a checkpoint, and blocks that it keeps up to a limit.
     """
 
     hours: float
@@ -150,13 +151,12 @@ class Soak:
     async def _live(self) -> None:
         clock = VirtualClock(self.loop, self.exchange.now_ns)
         front = memory_front(self.exchange, clock=clock)
-        config = Config.model_validate(
-            {"venues": {VENUE: {"enabled": True, "symbols": self.names}}, "store": {"checkpoint_minutes": 1}}
-        )
+        config = Config.model_validate({"venues": {VENUE: {"enabled": True, "symbols": self.names}}})
+        limits = StoreLimits(wait=False, checkpoint_rows=CHECKPOINT_MINUTES * len(self.names))
         app = App(
             config, journal_folder=self.folder / "session" / "journal", session_folder=self.folder / "session",
             clock=clock, transport=front, http=front, rng=random.Random(0), disk=UnsyncedDisk(), threads=False,
-            group_s=GROUP_S,
+            group_s=GROUP_S, limits=limits,
         )  # fmt: skip
         running = asyncio.create_task(app.run(self.until_ns), name="engine")
         sampler = asyncio.create_task(self._sample(app), name="sampler")

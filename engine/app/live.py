@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +53,7 @@ from engine.runner import StateSaver, recall
 
 QUIET_S = range(20, 50)  # of a minute: no close and no grace is near
 HOUSE_S, HOUSE_S_MIN = 1.0, 0.005  # between two looks at what a quiet second is for
+LIMITS = StoreLimits(wait=False)  # the belt never waits for its store
 FEEDS_STOP_S = 1.0  # of the three seconds that an end may take
 
 
@@ -62,7 +64,8 @@ class App:
     logs; None: none is kept. sinks: get every effect, behind the session. disk: what journal, session and states stand
     on. threads: False: commits and states are made on the spot or in the loop's own executor, and the machine is not
     measured. journal_only: nothing is computed. note: told what a person should read. earlier: a journal, or the
-    session it stands in, whose baselines and long windows a new session begins with.
+    session it stands in, whose baselines and long windows a new session begins with. limits: of the store, but for the
+    clock of its checkpoints, which is configured.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class App:
         rng: random.Random, sinks: Sequence[Sink] = (), session_folder: Path | None = None, disk: Disk = OS_DISK,
         threads: bool = True, group_s: float = GROUP_S, journal_only: bool = False,
         note: Callable[[str], None] = lambda line: None, earlier: Path | None = None,
+        limits: StoreLimits = LIMITS,
     ) -> None:  # fmt: skip
         self.config, self.clock = recovery.pinned(config), clock
         self.journal_folder, self.session_folder = journal_folder, session_folder
@@ -95,7 +99,7 @@ class App:
         self.beside: Beside | None = None
         self._state_ns = 0
         self._disk, self._threads, self.journal_only, self._note = disk, threads, journal_only, note
-        self._group_s, self._earlier, self._rng = group_s, earlier, rng
+        self._group_s, self._earlier, self._rng, self._limits = group_s, earlier, rng, limits
         self._sinks: list[Sink] = [self.recent, *sinks]
         self._executor = ThreadPoolExecutor(1, "journal") if threads else None
         self._crash: Exception | None = None  # of the feeds, after which there was no point in going on
@@ -230,7 +234,7 @@ class App:
         seq = -1
         if self.session_folder is not None:
             folder, disk = self.session_folder, self._disk
-            limits = StoreLimits(wait=False, checkpoint_s=60 * self.config.store.checkpoint_minutes)
+            limits = replace(self._limits, checkpoint_s=60 * self.config.store.checkpoint_minutes)
             self.session = SessionWriter(
                 folder, origin=self.origin, journal=self.journal_folder, goes_on=True, limits=limits,
                 config_digest=self.config.core.digest(), disk=disk, stored=self._stored_in_thread(),

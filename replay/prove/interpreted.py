@@ -7,6 +7,7 @@ below the kernels have a form in plain Python.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numba
@@ -16,7 +17,9 @@ from config.schema import Core
 from engine.conveyor import Conveyor
 from engine.core.feature_state import Features
 from engine.core.market_state import Markets
+from engine.core.pack import Pack
 from engine.core.rollup_state import Rollups
+from engine.core.signal_state import SignalRoom, Signals
 from engine.core.state import Bars, Choice, Tape
 
 
@@ -25,7 +28,12 @@ def accept_records(conveyor: Conveyor) -> None:
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return
     np.seterr(all="ignore")  # compiled kernels do not warn either
-    configure = conveyor.configure
+    configure, epochs = conveyor.configure, conveyor.minutes.epochs
+    pack_of = epochs.of
+
+    def of(minute: int) -> Pack:
+        pack = pack_of(minute)
+        return replace(pack, rules=by_attribute(pack.rules))
 
     def configured(core: Core) -> None:
         begins = conveyor.state is None
@@ -37,12 +45,15 @@ def accept_records(conveyor: Conveyor) -> None:
             conveyor.state.features = Features(*map(by_attribute, conveyor.state.features))
             conveyor.state.market = Markets(*map(by_attribute, conveyor.state.market))
             conveyor.state.rollups = _bars_by_attribute(conveyor.state.rollups)
+            conveyor.state.signals = Signals(*map(by_attribute, conveyor.state.signals))
+            conveyor.state.signal_room = SignalRoom(*map(by_attribute, conveyor.state.signal_room))
             for ring in conveyor.state.rings.values():
                 ring.rows = by_attribute(ring.rows)
             conveyor.universe = None  # which knows the arrays of before
             configure(core)
 
     conveyor.configure = configured  # type: ignore[method-assign]
+    epochs.of = of  # type: ignore[method-assign]
 
 
 def _bars_by_attribute(rollups: Rollups) -> Rollups:

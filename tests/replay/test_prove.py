@@ -58,15 +58,16 @@ def test_another_processor_seed_zone_and_batch_give_the_digest_of_this_machine(j
     )  # fmt: skip
     nowhere = Environment("nowhere", "cannot be", missing=lambda: "because it is nowhere: build it")
 
-    found = outcomes(journals, HOST, elsewhere, nowhere)
+    found = outcomes(journals, HOST, elsewhere, NAMED["interpreted"], nowhere)
 
-    assert [outcome.result for outcome in found.values()] == [SAME, SAME, NOT_RUN]
+    assert [outcome.result for outcome in found.values()] == [SAME, SAME, SAME, NOT_RUN]
     assert found["nowhere"].reason == "because it is nowhere: build it"
-    assert found["elsewhere"].digest == found["host"].digest
+    assert found["elsewhere"].digest == found["interpreted"].digest == found["host"].digest
     assert found["elsewhere"].minutes == found["host"].minutes >= 5
     assert set(found["elsewhere"].unlike) >= {
         "kernels for", "text hashes", "order of a set", "time zone", "records a batch", "links between restarts",
     }  # fmt: skip
+    assert found["interpreted"].unlike == ("kernels for",)
     assert found["host"].unlike == ()
 
 
@@ -80,10 +81,10 @@ def test_a_journal_may_be_named_from_where_one_stands(tmp_path, monkeypatch):
 # Planted faults -------------------------------------------------------------------------------------------------------
 
 
-# The first compiles every kernel anew; without a compiler the stages detectors and signals do not run yet: the second
-# fails until replay/prove/interpreted.py accepts their records.
-@pytest.mark.slow
-@pytest.mark.parametrize(("plant", "name"), [("libm", "glibc"), ("fastmath", "interpreted")])
+# A plant in the core compiles every kernel anew, which takes minutes; that of the flags compiles its own room.
+@pytest.mark.parametrize(
+    ("plant", "name"), [pytest.param("libm", "glibc", marks=pytest.mark.slow), ("fastmath", "interpreted")]
+)
 def test_a_planted_fault_is_found_with_its_place(journals, plant, name):
     environment = NAMED[name]
     if reason := environment.missing():
