@@ -15,11 +15,10 @@ from tests.engine.helpers import CONNECTIONS, capture, recorded, run
 
 @pytest.mark.captures
 @recorded
-@pytest.mark.parametrize("name", CONNECTIONS)
+@pytest.mark.parametrize("name", [name for name in CONNECTIONS if name != "btcusd"])  # too short for a minute
 def test_a_capture_stores_numbers_and_nulls_only(name: str) -> None:
     links = run(capture(name)).links
-    if not links:
-        pytest.skip("this capture closes no minute")
+    assert links
     store = duckdb.connect()
     for statement in ddl():
         store.execute(statement)
