@@ -40,20 +40,21 @@ class Changes:
     async def ask(self, wish: Wish, who: str) -> dict[str, Any]:
         """What came of a wish: done, sentence, and
 
-        problems: if it is refused, of each its key, found, expected, action. changes: (key, old, new). config_hash: of
+        fault: if it is refused, whether what was asked is wrong (`input`) or cannot be now (`state`). problems: of
+        wrong settings, of each its key, found, expected, action. changes: (key, old, new). config_hash: of
         the pack that is asked for. trial: engine.app.rehearsal.told. If it was done: version, from_ts, seq.
         """
         if why_not := self._app.commands.cannot_obey():
-            return {"done": False, "sentence": why_not}
+            return {"done": False, "fault": "state", "sentence": why_not}
         async with self._lock:
             try:
                 core, pack, told = self._candidate(wish, who)
             except SettingsError as error:
                 problems = [{"key": one.key, "found": one.found, "expected": one.expected, "action": one.action}
                             for one in error.problems]  # fmt: skip
-                return {"done": False, "sentence": str(error), "problems": problems}
+                return {"done": False, "fault": "input", "sentence": str(error), "problems": problems}
             except ConfigError as error:
-                return {"done": False, "sentence": str(error)}
+                return {"done": False, "fault": "input", "sentence": str(error)}
             return await self._try(core, pack, told, wish.check)
 
     def _candidate(self, wish: Wish, who: str) -> tuple[Core, Pack, Change]:
@@ -98,7 +99,8 @@ class Changes:
         seq, events = await self._app.commands.journaled(RecordKind.CONFIG, write_epoch(core, told))
         version = next((one for one in events or () if isinstance(one, Event) and one.kind == "config"), None)
         if version is None:
-            return {"done": False, "sentence": "journaled, but not obeyed yet: the disk does not take it"} | found
+            sentence = "journaled, but not obeyed yet: the disk does not take it"
+            return {"done": False, "fault": "state", "sentence": sentence} | found
         detail = version.detail
         ends = label(detail["from_ts"] // MS_PER_MINUTE - 1)
         sentence = f"{detail['version']} is in force from the minute on that ends {ends} UTC"

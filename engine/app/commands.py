@@ -28,19 +28,22 @@ class Commands:
         self._waiting: dict[int, tuple[asyncio.Future[None], list[Event]]] = {}
 
     async def obey(self, command: Command) -> dict[str, Any]:
-        """Journal what was asked for; what came of it, once it is durable and obeyed: done, seq, sentence."""
+        """Journal what was asked for; what came of it, once it is durable and obeyed: done, seq, sentence.
+
+        fault: if it is refused, whether what was asked is wrong (`input`) or cannot be now (`state`).
+        """
         if command.command == "stop":
             self._app.tell("stop_asked", who=command.who)
             self._app.stop("stopped by an operator")
             return {"done": True, "seq": -1, "sentence": "the engine stops"}
         if why_not := self.cannot_obey():
-            return {"done": False, "seq": -1, "sentence": why_not}
+            return {"done": False, "fault": "state", "seq": -1, "sentence": why_not}
         if command.command == "mode":
             command = await self._measured(command)
         seq, events = await self.journaled(RecordKind.OPERATOR, orjson.dumps(command))
         if events is None:
             sentence = f"journaled, but not durable within {ANSWER_S:g} s: the disk does not take it"
-            return {"done": False, "seq": seq, "sentence": sentence}
+            return {"done": False, "fault": "state", "seq": seq, "sentence": sentence}
         return {"done": True, "seq": seq, "sentence": f"{command.command}: done"} | _said(events)
 
     def cannot_obey(self) -> str:
@@ -92,7 +95,7 @@ def _said(events: Sequence[Event]) -> dict[str, Any]:
     for event in events:
         detail = event.detail
         if event.kind == "command_refused":
-            return {"done": False, "sentence": str(detail["reason"])}
+            return {"done": False, "fault": detail["fault"], "sentence": str(detail["reason"])}
         if event.kind == "command":
             return {"sentence": f"{detail['command']}: was {detail['before']}, is {detail['after']}"}
     return {}

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.commands import terminal
-from engine.commands.operating import find, told_by
-from engine.commands.terminal import Exit, Stop
+from engine.commands.operating import find, must_be_done, told_by
 
-_session = click.option(
-    "--session", type=click.Path(path_type=Path), help="Folder of the engine's session; otherwise the one that runs."
-)
 _why = click.option("--why", default="", metavar="TEXT", help="Reason, for the history.")
 
 
@@ -50,22 +47,15 @@ def show(profile: str, files: tuple[str, ...], sets: tuple[str, ...], sources: b
 @config.command()
 @click.argument("given", nargs=-1, metavar="[FILE|KEY=VALUE]...")
 @terminal.settings_options()
-@click.option("--session", type=click.Path(path_type=Path), help="Judge and try it as a change of the engine there.")
 @terminal.json_option
 def validate(
-    given: tuple[str, ...], profile: str, files: tuple[str, ...], sets: tuple[str, ...], session: Path | None,
-    as_json: bool,
+    given: tuple[str, ...], profile: str, files: tuple[str, ...], sets: tuple[str, ...], as_json: bool
 ) -> None:  # fmt: skip
-    """Check settings; exit 2 and a line for each problem if any is wrong.
+    """Check the settings of a start; exit 2 and a line for each problem if any is wrong.
 
-    With --session they are judged as a change of the engine that runs there, and tried on its last hour; nothing is
-    changed.
+    No engine is asked: `set --dry-run` tries them as a change of one that runs.
     """
     more_files, more_sets = _sorted_out(given)
-    if session is not None:
-        values = _values([*files, *more_files], [*sets, *more_sets])
-        _ask(session, {"values": values, "check": True}, as_json)
-        return
     loaded = terminal.settings(profile, [*files, *more_files], [*sets, *more_sets])
     digest = loaded.config.core.digest()
     if as_json:
@@ -75,23 +65,23 @@ def validate(
 
 
 @config.command("set")
-@click.argument("assignments", nargs=-1, required=True, metavar="KEY=VALUE...")
-@_session
+@click.argument("given", nargs=-1, required=True, metavar="FILE|KEY=VALUE...")
+@terminal.session_option
 @_why
 @click.option("--dry-run", is_flag=True, help="Judge and try it only.")
 @terminal.json_option
-def set_(assignments: tuple[str, ...], session: Path | None, why: str, dry_run: bool, as_json: bool) -> None:
+def set_(given: tuple[str, ...], session: Path | None, why: str, dry_run: bool, as_json: bool) -> None:
     """Change settings of a running engine, all of them or none; exit 2 if one is refused.
 
     Only core.signals may change while it runs. The change is tried on the last hour, journaled, and in force with the
     next minute. VALUE `default`: what holds if nobody sets it.
     """
-    _ask(session, {"values": _values((), assignments), "why": why, "check": dry_run}, as_json)
+    _ask(session, {"values": _values(*_sorted_out(given)), "why": why, "check": dry_run}, as_json)
 
 
 @config.command()
 @click.argument("version")
-@_session
+@terminal.session_option
 @_why
 @click.option("--dry-run", is_flag=True, help="Judge and try it only.")
 @terminal.json_option
@@ -101,7 +91,7 @@ def rollback(version: str, session: Path | None, why: str, dry_run: bool, as_jso
 
 
 @config.command()
-@_session
+@terminal.session_option
 @terminal.json_option
 def history(session: Path | None, as_json: bool) -> None:
     """List the versions of a session's settings, oldest first."""
@@ -130,7 +120,7 @@ def history(session: Path | None, as_json: bool) -> None:
 @config.command()
 @click.argument("old")
 @click.argument("new")
-@_session
+@terminal.session_option
 @terminal.json_option
 def diff(old: str, new: str, session: Path | None, as_json: bool) -> None:
     """Show in which settings the packs of two versions differ."""
@@ -168,7 +158,7 @@ def _sorted_out(given: tuple[str, ...]) -> tuple[list[str], list[str]]:
     return [text for text in given if "=" not in text], sets
 
 
-def _values(files: Any, assignments: Any) -> dict[str, Any]:
+def _values(files: Sequence[str], assignments: Sequence[str]) -> dict[str, Any]:
     """Dotted key -> value, later ones winning. What is unknown or wrong is the engine's to say."""
     from config.keys import parse
     from config.load import flattened, split_assignment
@@ -190,8 +180,7 @@ def _ask(session: Path | None, wish: dict[str, Any], as_json: bool) -> None:
         terminal.emit(answer)
     elif answer["done"]:
         _print(answer)
-    if not answer["done"]:
-        raise Stop(Exit.USAGE if answer.get("problems") else Exit.ERROR, "" if as_json else str(answer["sentence"]))
+    must_be_done(answer, as_json)
 
 
 def _print(answer: dict[str, Any]) -> None:

@@ -75,6 +75,13 @@ def told_by(asked: Callable[[], Any]) -> Any:
         raise Stop(Exit.ERROR, str(error)) from None
 
 
+def must_be_done(answer: dict[str, Any], as_json: bool) -> None:
+    """Stop with the sentence of a refusal: exit code 2 if what was asked is wrong, 1 if it only cannot be now."""
+    if not answer["done"]:
+        code = Exit.USAGE if answer["fault"] == "input" else Exit.ERROR
+        raise Stop(code, "" if as_json else str(answer["sentence"]))
+
+
 def _colour(found: Any) -> Colour:
     from engine.io.health import indicators, worst
 
@@ -145,8 +152,8 @@ _COMMANDS: tuple[tuple[str, str, bool, str], ...] = (  # name, arguments, whethe
 
 
 def _command(name: str, metavar: str, needed: bool, help_text: str) -> click.Command:
-    @click.command(name, cls=terminal.Verb, help=f"{help_text} Exit 1 if the engine refuses.")
-    @click.option("--session", type=_folder, help="Folder of the engine's session; otherwise the one that runs.")
+    @click.command(name, cls=terminal.Verb, help=f"{help_text} Exit 1 if it cannot be, 2 if it is wrong.")
+    @terminal.session_option
     @terminal.json_option
     def verb(session: Path | None, as_json: bool, arguments: tuple[str, ...] = ()) -> None:
         _obey(session, name, list(arguments), as_json)
@@ -159,7 +166,7 @@ def _command(name: str, metavar: str, needed: bool, help_text: str) -> click.Com
 @ctl.command(cls=terminal.Verb)
 @click.argument("mode", required=False, metavar="MODE")
 @click.option("--override", default="", metavar="REASON", help="Pass over unmet conditions; the reason is journaled.")
-@click.option("--session", type=_folder, help="Folder of the engine's session; otherwise the one that runs.")
+@terminal.session_option
 @terminal.json_option
 def mode(mode: str | None, override: str, session: Path | None, as_json: bool) -> None:
     """Change how far signals may go: dry-run, shadow, canary, production. Without MODE, show how it stands.
@@ -181,23 +188,13 @@ def mode(mode: str | None, override: str, session: Path | None, as_json: bool) -
 
 
 def _obey(session: Path | None, name: str, arguments: list[str], as_json: bool, override: str = "") -> None:
-    from engine.io.control_client import BusyError, NoAnswerError, NotRunningError
-
     engine = find(session)
-    try:
-        answer = engine.command(name, arguments, override=override)
-    except NotRunningError as error:
-        raise Stop(Exit.UNREACHABLE, str(error)) from None
-    except NoAnswerError as error:
-        raise Stop(Exit.TIMEOUT, str(error)) from None
-    except BusyError as error:
-        raise Stop(Exit.ERROR, str(error)) from None
+    answer = told_by(lambda: engine.command(name, arguments, override=override))
     if as_json:
         terminal.emit(answer)
-    elif answer.get("done"):
-        click.echo(answer.get("sentence", "done"))
-    if not answer.get("done"):
-        raise Stop(Exit.ERROR, "" if as_json else str(answer.get("sentence", f"{name} was refused")))
+    elif answer["done"]:
+        click.echo(answer["sentence"])
+    must_be_done(answer, as_json)
 
 
 for _told in _COMMANDS:

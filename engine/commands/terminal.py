@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 import click
@@ -122,6 +123,10 @@ def _report(error: BaseException, verbose: bool) -> Exit | None:
 # Options --------------------------------------------------------------------------------------------------------------
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+# Of verbs whose words say what is to be done; those that only look at a session take it as a word.
+session_option = click.option(
+    "--session", type=click.Path(path_type=Path), help="Folder of the engine's session; otherwise the one that runs."
+)
 
 
 def settings_options(profile: str = "dry-run") -> Callable[[Callable[..., Any]], Callable[..., Any]]:

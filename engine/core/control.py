@@ -96,7 +96,18 @@ class Command:
 
 
 class RefusedError(Exception):
-    """A command that changes nothing. Its text is the sentence for the operator."""
+    """A command that changes nothing. Its text is the sentence for the operator.
+
+    fault: of the `state`, in which it cannot be obeyed now; or of the `input`, which says nothing in any state.
+    """
+
+    fault = "state"
+
+
+class InputError(RefusedError):
+    """Of a command that names what is unknown, or is no command."""
+
+    fault = "input"
 
 
 TURN, SUBSCRIPTION = TypeAdapter(Turn), TypeAdapter(Subscription)

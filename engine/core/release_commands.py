@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.core.control import Command, RefusedError
+from engine.core.control import Command, InputError, RefusedError
 from engine.core.detector import STAGES
 from engine.core.effects import Effect, Event, Released
 from engine.core.minutes import label, minute_of
@@ -21,7 +21,7 @@ def obey(release: Release, command: Command, seq: int, at_ns: int, detectors: Se
     try:
         after = VERBS[command.command](release, command, at_ns, detectors)
     except RefusedError as refused:
-        return [Event(seq, at_ns, "command_refused", "", "", told | {"reason": str(refused)})]
+        return [Event(seq, at_ns, "command_refused", "", "", told | {"fault": refused.fault, "reason": str(refused)})]
     if command.override:
         told |= {"override": command.override, "unmet": list(command.unmet or ())}
     shown = _shown_mode if command.command == "mode" else _shown_kills
@@ -47,7 +47,7 @@ def begin(release: Release, asked: str, seq: int, at_ns: int) -> list[Effect]:
 def _mode(release: Release, command: Command, at_ns: int, detectors: Sequence[str]) -> Release:
     if len(command.arguments) != 1 or command.arguments[0] not in STAGES:
         found = " ".join(command.arguments) or "nothing"
-        raise RefusedError(f"mode takes one of {', '.join(STAGES)}, found {found}; a journal is replayed by itself")
+        raise InputError(f"mode takes one of {', '.join(STAGES)}, found {found}; a journal is replayed by itself")
     (mode,) = command.arguments
     if STAGES.index(mode) > release.rank and not command.override:
         if command.unmet is None:
@@ -76,11 +76,11 @@ VERBS: dict[str, Callable[[Release, Command, int, Sequence[str]], Release]] = {
 def _switches(command: Command, detectors: Sequence[str]) -> list[str]:
     """What is named: EVERYTHING, or detectors. Either all of them are known or none is touched."""
     if not command.arguments:
-        raise RefusedError(f"{command.command} takes {EVERYTHING}, or the ids of one detector or more")
+        raise InputError(f"{command.command} takes {EVERYTHING}, or the ids of one detector or more")
     unknown = [name for name in dict.fromkeys(command.arguments) if name != EVERYTHING and name not in detectors]
     if unknown:
         known = ", ".join((EVERYTHING, *detectors))
-        raise RefusedError(f"{command.command}: no detector {', '.join(unknown)}; known are {known}")
+        raise InputError(f"{command.command}: no detector {', '.join(unknown)}; known are {known}")
     return command.arguments
 
 

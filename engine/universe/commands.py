@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from engine.core.control import Command, RefusedError
+from engine.core.control import Command, InputError, RefusedError
 from engine.core.effects import Effect
 from engine.core.instruments import is_symbol
 from engine.core.layouts import PINNED_CARRIED, PINNED_OPERATOR, PINNED_SETTINGS
@@ -19,10 +19,10 @@ def obey(universe: Universe, command: Command, others: Iterable[str] = ()) -> li
     try:
         verb = VERBS.get(command.command)
         if verb is None:
-            raise RefusedError(f"no command {command.command!r}; known are {', '.join([*VERBS, *others])}")
+            raise InputError(f"no command {command.command!r}; known are {', '.join([*VERBS, *others])}")
         before, after, effects = verb(universe, command.arguments)
     except RefusedError as refused:
-        return [universe.event("command_refused", "", "", told | {"reason": str(refused)})]
+        return [universe.event("command_refused", "", "", told | {"fault": refused.fault, "reason": str(refused)})]
     return [universe.event("command", "", "", told | {"before": before, "after": after}), *effects]
 
 
@@ -88,7 +88,7 @@ def _switch(universe: Universe, command: str, arguments: list[str], value: int) 
 
 def _shed(universe: Universe, arguments: list[str]) -> Obeyed:
     if len(arguments) != 1:
-        raise RefusedError("shed takes the number of symbols of each venue whose depth is left out: shed 5")
+        raise InputError("shed takes the number of symbols of each venue whose depth is left out: shed 5")
     return _set_shed(universe, _number("symbols", arguments[0], 1, len(universe.symbols)))
 
 
@@ -112,7 +112,7 @@ VERBS: dict[str, Callable[[Universe, list[str]], Obeyed]] = {
 def _symbols(universe: Universe, command: str, arguments: list[str]) -> list[int]:
     """The candidates that are named. Either all of them can be served or none is touched."""
     if not arguments:
-        raise RefusedError(f"{command} takes one VENUE:SYMBOL or more")
+        raise InputError(f"{command} takes one VENUE:SYMBOL or more")
     return list(dict.fromkeys(_symbol(universe, text) for text in arguments))
 
 
@@ -123,13 +123,13 @@ def _symbol(universe: Universe, text: str) -> int:
     if not name and len(venues) == 1:
         name = venues[0]
     if name not in venues:
-        raise RefusedError(f"{text!r}: expected VENUE:SYMBOL with one of {', '.join(venues) or 'no venue yet'}")
+        raise InputError(f"{text!r}: expected VENUE:SYMBOL with one of {', '.join(venues) or 'no venue yet'}")
     venue = venues.index(name)
     known = universe.names.place(venue, symbol)
     listed = universe.candidates["listed"][universe.names.of(venue)].any()
     named = known >= 0 and (universe.candidates[known]["listed"] or universe.candidates[known]["symbol"] >= 0)
     if not is_symbol(symbol) or (listed and not named):
-        raise RefusedError(f"{name} lists no symbol {symbol!r}")
+        raise InputError(f"{name} lists no symbol {symbol!r}")
     place = universe.place(venue, symbol)
     if place < 0:
         raise RefusedError(f"core.limits.candidates_max = {len(universe.candidates)} is reached; raise it")
@@ -158,10 +158,10 @@ def _settle(universe: Universe, why: dict[int, str]) -> list[Effect]:
 
 def _number(what: str, text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and least <= int(text) <= most):
-        raise RefusedError(f"{what} {text!r}, expected a whole number from {least} to {most}")
+        raise InputError(f"{what} {text!r}, expected a whole number from {least} to {most}")
     return int(text)
 
 
 def _no_arguments(command: str, arguments: list[str]) -> None:
     if arguments:
-        raise RefusedError(f"{command} takes no arguments, found {' '.join(arguments)}")
+        raise InputError(f"{command} takes no arguments, found {' '.join(arguments)}")

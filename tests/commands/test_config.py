@@ -31,6 +31,7 @@ TAKEN = {
 }  # fmt: skip
 REFUSED = {
     "done": False,
+    "fault": "input",
     "sentence": "change: core.signals.rearm_pct = 101; expected a whole number from 0 to 100.",
     "problems": [{"key": "core.signals.rearm_pct", "found": "= 101", "expected": "...", "action": "..."}],
 }
@@ -83,23 +84,32 @@ def test_a_refusal_is_exit_2_with_every_problem_and_changes_nothing(tmp_path):
     assert result.output.strip() == REFUSED["sentence"]
 
 
+def test_what_cannot_be_now_is_exit_1_and_a_version_that_there_is_not_is_exit_2(tmp_path):
+    full = {"done": False, "fault": "state", "sentence": "the disk does not take it"}
+    unknown = {"done": False, "fault": "input", "sentence": "no version v9.9.9"}
+
+    assert asked(tmp_path, full, "rollback", "v1.0.0")[0].exit_code == 1
+    assert asked(tmp_path, unknown, "rollback", "v9.9.9")[0].exit_code == 2
+
+
 def test_json_is_the_answer_as_it_came(tmp_path):
     result, _ = asked(tmp_path, TAKEN, "set", f"{THRESHOLD}=3.5", "--json")
 
     assert json.loads(result.output) == TAKEN
 
 
-def test_validate_with_a_session_is_a_trial_of_files_and_values(tmp_path):
+def test_a_change_of_files_and_values_can_be_tried_only(tmp_path):
     path = tmp_path / "pack.toml"
     path.write_text("[core.signals]\nrearm_pct = 60\nnovelty_weight = 0.5\n")
-    result, engine = asked(tmp_path / "session", TAKEN, "validate", str(path), "core.signals.novelty_weight=0.6")
+    given = str(path), "core.signals.novelty_weight=0.6"
+    result, engine = asked(tmp_path / "session", TAKEN, "set", *given, "--dry-run")
 
     assert result.exit_code == 0, result.output
     (wish,) = engine.wishes
     assert (wish.values, wish.check) == ({"core.signals.rearm_pct": 60, "core.signals.novelty_weight": 0.6}, True)
 
 
-def test_validate_without_one_checks_the_settings_of_a_start():
+def test_validate_checks_the_settings_of_a_start():
     good, bad = conveyor("validate", f"{THRESHOLD}=3.5"), conveyor("validate", f"{THRESHOLD}=35", "run.mode=loud")
 
     assert (good.exit_code, bad.exit_code) == (0, 2)

@@ -260,15 +260,19 @@ def test_ctl_gives_the_command_and_says_what_came_of_it(tmp_path: Path):
     with serving(tmp_path) as engine:
         engine.answer = {"done": True, "seq": 9, "sentence": "pinned BTC and ETH"}
         done = conveyor("ctl", "pin", "hyperliquid:BTC", "hyperliquid:ETH", "--session", str(tmp_path))
-        engine.answer = {"done": False, "seq": 10, "sentence": "no venue is named x"}
-        refused = conveyor("ctl", "unpin", "x:BTC", "--session", str(tmp_path))
+        engine.answer = {"done": False, "fault": "input", "seq": 10, "sentence": "no venue is named x"}
+        wrong = conveyor("ctl", "unpin", "x:BTC", "--session", str(tmp_path))
+        engine.answer = {"done": False, "fault": "state", "seq": 10, "sentence": "mode canary is refused"}
+        refused = conveyor("ctl", "mode", "canary", "--session", str(tmp_path))
         as_json = conveyor("ctl", "emergency-top5", "--session", str(tmp_path), "--json")
 
     assert (done.exit_code, done.stdout) == (0, "pinned BTC and ETH\n")
-    assert (refused.exit_code, refused.stdout, refused.stderr) == (1, "", "no venue is named x\n")
+    assert (wrong.exit_code, wrong.stdout, wrong.stderr) == (2, "", "no venue is named x\n")
+    assert (refused.exit_code, refused.stdout, refused.stderr) == (1, "", "mode canary is refused\n")
     assert (as_json.exit_code, json.loads(as_json.stdout)) == (1, engine.answer)
     assert [(command.command, command.arguments) for command in engine.commands] == [
-        ("pin", ["hyperliquid:BTC", "hyperliquid:ETH"]), ("unpin", ["x:BTC"]), ("emergency-top5", [])
+        ("pin", ["hyperliquid:BTC", "hyperliquid:ETH"]), ("unpin", ["x:BTC"]), ("mode", ["canary"]),
+        ("emergency-top5", []),
     ]  # fmt: skip
 
 

@@ -127,7 +127,8 @@ def test_a_promotion_without_a_measure_or_with_unmet_conditions_is_refused_and_a
     for unmet, sentence in ((None, "nobody measured"), (["a", "b"], "unmet: a; b")):
         effects = told(shadow, "mode", "canary", unmet=unmet)
         assert [type(effect) for effect in effects] == [Event]
-        assert sentence in events(effects, "command_refused")[0].detail["reason"]
+        refused = events(effects, "command_refused")[0].detail
+        assert (sentence in refused["reason"], refused["fault"]) == (True, "state")
     effects = told(shadow, "mode", "canary", unmet=["a", "b"], override="drill")
     assert after(effects).mode == "canary"
     detail = events(effects, "command")[0].detail
@@ -139,6 +140,7 @@ def test_a_mode_that_is_none_is_refused_with_those_there_are(mode: str):
     (refused,) = events(told(begun("shadow"), "mode", mode), "command_refused")
 
     assert "dry-run, shadow, canary, production" in refused.detail["reason"]
+    assert refused.detail["fault"] == "input"
 
 
 def test_a_kill_acts_at_once_and_its_end_lets_out_later_minutes_only():
@@ -172,6 +174,7 @@ def test_all_unknown_detectors_are_named_at_once_and_none_is_touched():
     assert refused.detail["reason"] == (  # type: ignore[union-attr]
         "kill: no detector spike, oi; known are all, spike_vol_v1, spike_oi_v1"
     )
+    assert refused.detail["fault"] == "input"  # type: ignore[union-attr]
 
 
 def test_emit_off_is_a_kill_by_settings():

@@ -337,6 +337,7 @@ def test_stop_is_a_command_and_the_status_tells_the_run(tmp_path):
         assert status["minutes"]["close_to_row_ms"]["count"] == 2
         refused = await app.commands.obey(Command("dance", [], "me"))
         assert (refused["done"], "no command 'dance'" in refused["sentence"]) == (False, True)
+        assert refused["fault"] == "input"
         pinned = await app.commands.obey(Command("hot", ["SOL"], "me"))
         assert pinned["done"], pinned
         asked = [record for record in records(world.folder / "journal") if record.kind == RecordKind.OPERATOR]

@@ -91,6 +91,7 @@ def test_what_is_refused_or_only_tried_is_not_in_the_journal(tmp_path):
     assert tried["trial"]["minutes"] == 2
     assert "nothing to change" in same["sentence"]
     assert (unknown["done"], "the newest are v1.0.0" in unknown["sentence"]) == (False, True)
+    assert wrong["fault"] == unknown["fault"] == "input"
     assert empty["sentence"] == both["sentence"] == "give settings to change, or a version to go back to"
     assert len(epochs(world.folder)) == len(read_history(world.folder)) == 1
 

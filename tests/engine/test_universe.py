@@ -187,6 +187,7 @@ def test_a_command_that_cannot_be_obeyed_changes_nothing(command: tuple[str, ...
 
     (refused,) = events_of(effects, "command_refused")
     assert sentence in refused["reason"]
+    assert (refused["fault"] == "state") == (command[0] in ("unpin", "unhot", "resume"))
     assert wanted_of(effects) == []
     assert (belt.conveyor.universe.candidates["pinned"] == before).all()  # type: ignore[union-attr]
 
