@@ -10,7 +10,8 @@ from config.signals import Detector as Own
 from detectors.table import TABLE
 from engine.core.detector import CLASSES, STAGES
 from engine.core.effects import Wanted
-from engine.core.minutes import NS_PER_MINUTE
+from engine.core.epochs import ALWAYS, name_of
+from engine.core.minutes import NS_PER_MINUTE, close_ms
 from engine.core.schema import NULL
 from engine.io.probes import memory_pct, resident_bytes
 from engine.io.status import (
@@ -20,6 +21,7 @@ from engine.io.status import (
     Judged,
     Load,
     Minutes,
+    Pack,
     Process,
     Release,
     Runs,
@@ -60,6 +62,7 @@ def status(app: App) -> Status:
     if app.conveyor.state is not None:
         wanted = sorted(app.conveyor.wanted.items())
         told["release"] = release(app)
+        told["pack"] = pack(app)
         told["judged"] = judged(app)
         told["universe"] = [universe(one, feeds["parked"].get(venue, [])) for venue, one in wanted]
     return told
@@ -101,6 +104,16 @@ def release(app: App) -> Release:
         "measured_ns": fitness.measured_ns or None,
         "budgets": {name: getattr(settings.classes, name).symbol_signals_max for name in CLASSES},
         "detectors": running,
+    }
+
+
+def pack(app: App) -> Pack:
+    epochs = app.conveyor.minutes.epochs
+    first = epochs.newest.from_minute
+    return {
+        "version": name_of(epochs.version),
+        "config_hash": epochs.newest.pack.digest,
+        "from_ts": None if first == ALWAYS else close_ms(first),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.core.minutes import MS_PER_MINUTE, label
 from engine.io.health import NOT_BUILT, Indicator, indicators, worst
 from engine.io.status import Release, Status
 
@@ -24,7 +25,13 @@ def page(status: Status, width: int = 80, height: int | None = None) -> Text:
     from rich.text import Text
 
     found = indicators(status)
-    rest = [*_released(status, width), *_published(status, width), *_troubles(status, width), *_recent(status)]
+    rest = [
+        *_released(status, width),
+        *_pack(status, width),
+        *_published(status, width),
+        *_troubles(status, width),
+        *_recent(status),
+    ]
     lines = [*_head(status, found), *_judged(found, width), *rest]
     if height is not None and len(lines) > height:
         lines = [*_head(status, found), *_judged(found, width, brief=True), *rest]
@@ -120,6 +127,16 @@ def _released(status: Status, width: int) -> list[Line]:
         style = stopped if words.startswith(("killed", "core.")) else "dim"
         lines += _told([(style, " " * COLOUR_WIDTH)], words, width)
     return [[], *lines]
+
+
+def _pack(status: Status, width: int) -> list[Line]:
+    told = status.get("pack")
+    if told is None:
+        return []
+    words = f"{told['version']}, config hash {told['config_hash'][:12]}"
+    if told["from_ts"] is not None:
+        words += f", in force from the minute on that ends {label(told['from_ts'] // MS_PER_MINUTE - 1)} UTC"
+    return _told([("", f"{'pack':<{COLOUR_WIDTH}}")], words, width)
 
 
 def _published(status: Status, width: int) -> list[Line]:

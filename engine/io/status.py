@@ -209,6 +209,17 @@ class Release(TypedDict):
     detectors: list[Runs]
 
 
+class Pack(TypedDict):
+    """The detector pack that was asked for last. from_ts: ms, label of the first minute under it; None: of every one.
+
+    version, config_hash: as in `conveyor config history`, and the hash in every signal.
+    """
+
+    version: str
+    config_hash: str
+    from_ts: int | None
+
+
 class Sink(TypedDict):
     """One way out of the outbox. failed: attempts. held: may no longer go so far. waiting: lines behind its cursor.
 
@@ -266,6 +277,7 @@ class Status(TypedDict, total=False):
 
     process: Process
     release: Release
+    pack: Pack
     minutes: Minutes
     symbols: list[SymbolMinute]
     clock: Clock

@@ -290,6 +290,16 @@ RELEASE: Any = {
 }  # fmt: skip
 
 
+def test_the_pack_in_force_is_shown_by_version_hash_and_first_minute():
+    pack: Any = {"version": "v1.0.0", "config_hash": "5e" * 32, "from_ts": None}
+    of_start = page(changed(pack=pack), 120).plain.split("\n")
+    of_change = page(changed(pack=pack | {"version": "v1.0.1", "from_ts": 1_767_225_840_000}), 120).plain.split("\n")
+
+    head, behind = "config hash 5e5e5e5e5e5e", "in force from the minute on that ends 2026-01-01 00:04 UTC"
+    assert f"pack    v1.0.0, {head}" in of_start
+    assert f"pack    v1.0.1, {head}, {behind}" in of_change
+
+
 def test_the_mode_is_shown_with_what_is_killed_and_what_the_next_one_lacks(tmp_path: Path):
     lines = [
         "mode shadow since 23:53:05 UTC, started for canary",

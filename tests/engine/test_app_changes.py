@@ -39,13 +39,16 @@ def epochs(session: Path) -> list[Any]:
 
 
 def test_a_change_is_journaled_whole_and_in_force_with_the_next_minute(tmp_path):
-    world, answers = World(tmp_path / "session", 4), []
+    world, answers, packs = World(tmp_path / "session", 4), [], []
 
     async def story(app: App, wait: Any) -> None:
         await wait(1, 30)
+        packs.append(app.status()["pack"])
         answers.append(await app.changes.ask(Wish({THRESHOLD: 0.7}, why="a try"), "alice"))
         assert app.conveyor.minutes.epochs.of(world.at(0, 0) // NS_PER_MINUTE).settings.detectors == {}
+        packs.append(app.status()["pack"])
         answers.append(await app.changes.ask(Wish(version="1.0.0"), "bob"))
+        packs.append(app.status()["pack"])
 
     life(world, world.at(3, 20), story)
     there, back = answers
@@ -61,6 +64,8 @@ def test_a_change_is_journaled_whole_and_in_force_with_the_next_minute(tmp_path)
     assert (second["why"], third["of"]) == ("a try", "v1.0.0")
     assert first["config_hash"] == third["config_hash"] != second["config_hash"]
     assert first["pack"] == third["pack"]
+    assert packs == [{name: line[name] for name in packs[0]} for line in (first, second, third)]
+    assert set(packs[0]) == {"version", "config_hash", "from_ts"}
     assert [change.who for _, change in epochs(world.folder)] == ["start", "alice", "bob"]
     assert [link.chain for link in world.kept.links] == chain_of(world.folder / "journal")
     assert proven(world.folder)
