@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from engine.core.detector import STAGES
 from engine.io.evidence import Evidence
+from engine.io.health import modules
 
 Verdict = Literal["pass", "fail", "unknown"]
 SYMBOLS_MIN = 3
@@ -45,7 +46,7 @@ def first_hour(evidence: Evidence) -> list[Box]:
         Box("10-20", f"baselines warm up over about {WARM_MINUTES} samples", *_warming(evidence)),
         Box("10-20", f"ingest lag p95 is below {LAG_MS_MAX} ms", *_lag(evidence)),
         Box("10-20", f"books of majors are younger than {BOOK_MS_MAX} ms", *_books(evidence)),
-        Box("10-20", "modules talk to each other", "unknown", "modules are not built yet"),
+        Box("10-20", "modules talk to each other", *_modules(evidence)),
         Box("20-40", "three spike detectors run in shadow", *_spikes(evidence)),
         Box("20-40", "shadowed candidates appear on active symbols", *_candidates(evidence)),
         Box("20-40", "nothing is suppressed, as nothing is published", *_suppressed(evidence)),
@@ -122,6 +123,14 @@ def _warming(evidence: Evidence) -> tuple[Verdict, str]:
         return "fail", f"{words}; {' '.join(late[:5])} had more than {WARM_MINUTES} ok minutes and are not"
     left = WARM_MINUTES - slowest["ok"]
     return "unknown", f"{words}; the last one, {slowest['symbol']}, needs {left} ok minutes more, or `run --prime`"
+
+
+def _modules(evidence: Evidence) -> tuple[Verdict, str]:
+    """Green as `status` judges the bus; where no module listens nothing can be told."""
+    if not evidence.bus:
+        return "unknown", "only a running engine tells of its bus"
+    colour, words = modules(evidence.bus)
+    return "pass" if colour == "green" else "unknown" if colour == "unknown" else "fail", words
 
 
 def _spikes(evidence: Evidence) -> tuple[Verdict, str]:

@@ -79,6 +79,7 @@ class Evidence:
     minutes: dict[str, Any] = field(default_factory=dict)
     release: dict[str, Any] = field(default_factory=dict)
     publish: dict[str, Any] = field(default_factory=dict)
+    bus: dict[str, Any] = field(default_factory=dict)
 
     def budget_share(self, signal_class: str) -> float | None:
         """Of its budget of signals, what a symbol used in the busiest minute of the last hour; None: not known."""
@@ -96,7 +97,7 @@ def evidence_of_engine(status: Status, ask: Ask) -> Evidence:
     finalize, whole, lag = (minutes.get(name, none) for name in ("bar_finalize_ms", "close_to_row_ms", "ingest_lag_ms"))
     return Evidence(
         ask(SYMBOLS).to_pylist(), finalize, whole, lag, **_of_signals(ask), minutes=minutes,
-        release=told.get("release", {}), publish=told.get("publish", {}),
+        release=told.get("release", {}), publish=told.get("publish", {}), bus=told.get("bus", {}),
     )  # fmt: skip
 
 

@@ -189,7 +189,8 @@ def _baselines(symbols: Any) -> tuple[Colour, str]:
     return "unknown", f"{words}; the others give no signal yet: {_some(cold)}"
 
 
-def _modules(bus: Any) -> tuple[Colour, str]:
+def modules(bus: Any) -> tuple[Colour, str]:
+    """Of the module bus, by the figures that it judges itself."""
     if bus["trouble"]:
         return "amber", bus["trouble"]
     if bus["delivery_pct"] is None:
@@ -223,7 +224,7 @@ _JUDGES: tuple[tuple[str, Section, Callable[[Any], tuple[Colour, str]]], ...] = 
     ("baselines", "symbols", _baselines),
     ("events", "judged", _events),
     ("publishing", "publish", _sinks),
-    ("modules", "bus", _modules),
+    ("modules", "bus", modules),
 )
 
 

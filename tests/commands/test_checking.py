@@ -25,7 +25,7 @@ from engine.io.evidence import QUERIES, Evidence
 from engine.io.query import run_query
 from engine.io.session import SessionWriter
 from engine.io.status import quantiles
-from tests.engines import serving
+from tests.engines import FakeEngine, changed, serving
 from tests.io.hand_minutes import some_minutes
 
 
@@ -53,8 +53,11 @@ def evidence(
 
 
 def verdicts(found: Evidence) -> list[str]:
-    """Of the boxes of the first twenty minutes, but for baselines and what is not built yet."""
-    early = [box for box in first_hour(found) if box.when in ("0-10", "10-20") and "baselines" not in box.box]
+    """Of the boxes of the first twenty minutes, but for baselines, modules and what is not built yet."""
+    early = [
+        box for box in first_hour(found)
+        if box.when in ("0-10", "10-20") and not box.box.startswith(("baselines", "modules"))
+    ]  # fmt: skip
     return [box.verdict for box in early if "not built yet" not in box.measured]
 
 
@@ -91,6 +94,10 @@ def test_every_box_of_the_guide_is_there_and_what_is_not_built_is_unknown():
     assert {box.verdict for box in boxes if "not built yet" in box.measured} == {"unknown"}
 
 
+BUS: dict[str, Any] = {
+    "pending": 0, "delivered": 199, "failed": 1, "expired": 0, "delivery_pct": 99.5, "delivery": "green",
+    "latency_ms": quantiles([7.0]), "latency": "green", "trouble": "",
+}  # fmt: skip
 SPIKES = [{"id": f"spike_{n}", "signal_class": "spike", "stage": "production"} for n in range(3)]
 
 
@@ -126,6 +133,12 @@ def sink(delivered: int = 5, p95: float | None = 12.0) -> dict[str, Any]:
         ("baselines", found_in(warming=[{"symbol": "A", "is_warming_up": 0, "ok": 3}]), "pass", "1 of 1"),
         ("baselines", found_in(warming=[{"symbol": "A", "is_warming_up": 1, "ok": 60}]), "unknown", "140 ok minutes"),
         ("baselines", found_in(warming=[{"symbol": "A", "is_warming_up": 1, "ok": 201}]), "fail", "A had more"),
+        ("modules", found_in(), "unknown", "only a running engine"),
+        ("modules", found_in("shadow", bus=BUS), "pass", "99.5 % of five minutes delivered"),
+        ("modules", found_in("shadow", bus=BUS | {"delivery": "amber", "delivery_pct": 97.0}), "fail", "97.0 %"),
+        ("modules", found_in("shadow", bus=BUS | {"latency": "red"}), "fail", "p95 7.0 ms"),
+        ("modules", found_in("shadow", bus=BUS | {"delivery_pct": None}), "unknown", "no message in five minutes"),
+        ("modules", found_in("shadow", bus=BUS | {"trouble": "no space"}), "fail", "no space"),
         ("three spike", found_in(), "unknown", "only a running engine"),
         ("three spike", found_in("dry-run"), "unknown", "the mode is dry-run"),
         ("three spike", found_in("shadow"), "pass", "3 may: spike_0 spike_1 spike_2"),
@@ -195,10 +208,11 @@ def test_a_session_that_has_ended_is_judged_by_what_it_left(session: Path):
 def test_a_running_engine_is_asked_over_its_socket(session: Path):
     from engine.io.store import Store
 
-    store = Store(session / "store.duckdb")
+    store, engine = Store(session / "store.duckdb"), FakeEngine()
+    engine.said = changed(bus=BUS)
     try:
         with serving(
-            session, query=lambda asked: run_query(store, asked.query, asked.rows_max, asked.timeout_s, "live")
+            session, engine, query=lambda asked: run_query(store, asked.query, asked.rows_max, asked.timeout_s, "live")
         ):
             answer = json.loads(conveyor("checklist", "first-hour", session, "--json").stdout)
     finally:
@@ -209,6 +223,8 @@ def test_a_running_engine_is_asked_over_its_socket(session: Path):
         "when": "10-20", "box": "ingest lag p95 is below 300 ms", "verdict": "pass",
         "measured": "p95 14.0 ms of 3 minutes",
     }  # fmt: skip
+    (modules,) = (box for box in answer["boxes"] if "modules" in box["box"])
+    assert modules["verdict"] == "pass"
     assert answer["pass"] + answer["fail"] + answer["unknown"] == 18
 
 
