@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from engine.commands import terminal
+from engine.commands import markets, terminal
 
 if TYPE_CHECKING:
-    from engine.io.session_reader import SessionReader
     from replay.evaluate.verdict import Verdict
     from replay.simulate import Label
 
@@ -27,6 +27,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--seed", type=click.IntRange(0), help="Of the simulated market that the session is of, for its labels.")
 @click.option("--minutes", type=click.IntRange(1), default=10, show_default=True, help="Of that market.")
 @click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True, help="Of that market.")
+@markets.begin_option
 @click.option("--script", type=_file, metavar="FILE", help="Its episodes (TOML), if it had a script.")
 @click.option("--venue", help="Whose minutes are judged, in a session of several.")
 @click.option("--fee-bp", type=click.FloatRange(0.0), default=4.5, show_default=True, help="A taker's fee, one way.")
@@ -38,9 +39,9 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @terminal.settings_options("replay")
 @terminal.json_option
 def evaluate(
-    session: Path, told: Path | None, seed: int | None, minutes: int, symbols: int, script: Path | None,
-    venue: str | None, fee_bp: float, out: Path, calibrate: bool, profile: str, files: tuple[str, ...],
-    sets: tuple[str, ...], as_json: bool,
+    session: Path, told: Path | None, seed: int | None, minutes: int, symbols: int, begin_ns: int | None,
+    script: Path | None, venue: str | None, fee_bp: float, out: Path, calibrate: bool, profile: str,
+    files: tuple[str, ...], sets: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
     """Judge the detectors of SESSION, and write a report with pictures.
 
@@ -62,7 +63,7 @@ def evaluate(
     classes = terminal.settings(profile, files, sets).config.core.signals.classes
     with SessionReader(session) as folder:
         name = venue_of(folder, venue)
-        labels = _labels(folder, name, told, seed, minutes, symbols, script)
+        labels = _labels(name, told, seed, minutes, symbols, begin_ns, script)
         found, candidates = read(folder, name)
         title = f"{name}, {folder.origin}, chain {folder.manifest['chain'][:16]}"
     truth = lay(labels, found) if labels is not None else None
@@ -78,7 +79,7 @@ def evaluate(
 
 
 def _labels(
-    folder: SessionReader, venue: str, told: Path | None, seed: int | None, minutes: int, symbols: int,
+    venue: str, told: Path | None, seed: int | None, minutes: int, symbols: int, begin_ns: int | None,
     script: Path | None,
 ) -> list[Label] | None:  # fmt: skip
     """What happened; None: nobody knows."""
@@ -94,7 +95,7 @@ def _labels(
         seed=seed, minutes=minutes, symbols=symbols, venue=venue,  # type: ignore[arg-type]
         episodes=simulate.read_script(script) if script else "default",
     )  # fmt: skip
-    return simulate.labels(market)
+    return simulate.labels(market if begin_ns is None else replace(market, first_minute_ns=begin_ns))
 
 
 def _show(verdict: Verdict, title: str) -> None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands import terminal
+from engine.commands import markets, terminal
 from engine.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from replay.exchange import Exchange
     from replay.exchange.source import Source
 
 VENUES = ("hyperliquid", "binance_usdm", "binance_spot")
 HOST = "127.0.0.1"
 KEEP_MINUTES = 240  # of the truth, for requests
 LONGEST_MINUTES = 10_080
-NS_PER_S, NS_PER_MINUTE = 1_000_000_000, 60_000_000_000
-UNITS_S = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+NS_PER_S, NS_PER_MINUTE, S_PER_MINUTE = 1_000_000_000, 60_000_000_000, 60
 WARM_UP_NS = 4 * NS_PER_S  # the market's first seconds, in which its books are told
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -44,18 +43,6 @@ class Speed(click.ParamType):
         return factor
 
 
-class Span(click.ParamType):
-    """A time such as `10m`, in seconds."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
-        if found is None or float(found[1]) == 0:
-            self.fail(f"{value!r} is no time such as 90s, 10m or 2h", param, ctx)
-        return float(found[1]) * UNITS_S[found[2]]
-
-
 @click.command(cls=terminal.Verb)
 @click.option(
     "--market", default="default", show_default=True, metavar="SCRIPT", help="Script of episodes, `default` or `none`."
@@ -63,32 +50,48 @@ class Span(click.ParamType):
 @click.option("--capture", "captures", multiple=True, type=_file, metavar="FILE", help="Serve recorded frames instead.")
 @click.option("--venue", type=click.Choice(VENUES), default="hyperliquid", show_default=True, help="Whose protocol.")
 @click.option("--speed", type=Speed(), default="1x", show_default=True, help="Of its clock: a factor of real time.")
-@click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True, help="How many are simulated.")
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Another seed, another market.")
-@click.option("--activity", type=click.FloatRange(0.05, 20), default=1.0, show_default=True, help="Scale of its rates.")
+@markets.seed_option
+@markets.symbols_option
+@markets.activity_option
+@markets.begin_option
+@click.option("--after", "after_s", type=terminal.Span(), metavar="TIME", help="Open when so much of it has passed.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=9090, show_default=True, help="0: any that is free.")
 @click.option("--faults", type=_file, metavar="PLAN", help="TOML file of what breaks when; docs/exchange.md.")
-@click.option("--for", "for_s", type=Span(), help="Stop after this time of its clock.")
+@click.option("--for", "for_s", type=terminal.Span(), metavar="TIME", help="Stop after this time of its clock.")
 def exchange(
     market: str, captures: tuple[Path, ...], venue: str, speed: float, symbols: int, seed: int, activity: float,
-    port: int, faults: Path | None, for_s: float | None,
+    begin_ns: int | None, after_s: float | None, port: int, faults: Path | None, for_s: float | None,
 ) -> None:  # fmt: skip
     """A local exchange: a venue's own protocol over real sockets, with faults by plan.
 
     It serves the simulated market or recorded captures. An engine is pointed at it by its addresses and, where time
-    passes faster, by its clock. At real speed a simulated market begins now, otherwise on 2025-01-06.
+    passes faster, by its clock. At real speed a simulated market opens now, otherwise at --begin.
+
+    With --after TIME it goes on where `conveyor simulate --script none`, with the same options and as many --minutes,
+    has ended: what passed is played at once, and minutes of SCRIPT and PLAN are counted from the opening.
     """
     import uvloop
 
     from replay.exchange import CALM, Exchange, load_plan
     from replay.exchange.server import ScaledClock, ahead, serve
+    from replay.simulate.market import LEAD_OUT_NS
 
     plan = load_plan(faults) if faults else CALM
-    source = _captured(captures, venue) if captures else _simulated(market, venue, speed, symbols, seed, activity)
+    if captures and (begin_ns or after_s):
+        raise click.UsageError("--begin and --after are of a simulated market; a capture has times of its own")
+    if speed == 1.0 and after_s:
+        raise click.UsageError("at real speed the market opens now; say with --begin when it began")
+    first_ns, history_minutes = _history(speed, begin_ns, after_s)
+    source = (
+        _captured(captures, venue) if captures
+        else _simulated(market, venue, seed, symbols, activity, first_ns, history_minutes)
+    )  # fmt: skip
     terminal.note(f"{venue}: the market is being opened; " + ("recorded" if captures else "no real market is involved"))
     served = Exchange(source, plan, keep_minutes=KEEP_MINUTES, minutes=ahead(source))
     if speed == 1.0 and not captures:
-        served.advance(max(served.now_ns, time.time_ns()))
+        _play(served, time.time_ns)
+    elif history_minutes:
+        _play(served, lambda: first_ns + LEAD_OUT_NS)  # as far as the journal of such a history goes
     clock = ScaledClock(served.now_ns, speed)
 
     async def run() -> None:
@@ -102,21 +105,47 @@ def exchange(
     terminal.note(f"exchange: stopped; {sum(1 for _ in served.truth.trades())} trades kept, {len(hits)} faults struck")
 
 
-def _simulated(market: str, venue: str, speed: float, symbols: int, seed: int, activity: float) -> Source:
-    from replay.exchange import simulated
-    from replay.simulate import Market, read_script
+def _history(speed: float, begin_ns: int | None, after_s: float | None) -> tuple[int, int]:
+    """(where the minutes of its script begin in ns UTC, whole minutes of the market before that)."""
+    from replay.simulate.market import FIRST_MINUTE_NS
 
-    episodes: Any = market
-    if market not in ("default", "none"):
-        path = Path(market)
-        if not path.is_file():
-            raise ConfigError(f"--market {market}: no such file; name a script, `default` or `none`")
-        episodes = read_script(path)
-    told = Market(seed=seed, minutes=LONGEST_MINUTES, symbols=symbols, activity=activity, episodes=episodes)
     if speed == 1.0:
         # The market begins in the past and is played silently up to now, so that it is alive at once.
-        told = replace(told, first_minute_ns=(time.time_ns() - WARM_UP_NS) // NS_PER_MINUTE * NS_PER_MINUTE)
-    return simulated(told, venue)
+        first_ns = (time.time_ns() - WARM_UP_NS) // NS_PER_MINUTE * NS_PER_MINUTE
+        minutes = (first_ns - begin_ns) // NS_PER_MINUTE if begin_ns else 0
+    else:
+        minutes = int(after_s or 0) // S_PER_MINUTE
+        first_ns = (begin_ns or FIRST_MINUTE_NS) + minutes * NS_PER_MINUTE
+    if not 0 <= minutes < LONGEST_MINUTES:
+        raise ConfigError(
+            f"exchange: {minutes} minutes of the market would have passed, expected 0 to {LONGEST_MINUTES - 1}; "
+            "give another --begin or --after"
+        )
+    return first_ns, minutes
+
+
+def _simulated(
+    market: str, venue: str, seed: int, symbols: int, activity: float, first_ns: int, history_minutes: int
+) -> Source:
+    from replay.exchange import simulated
+    from replay.simulate import Market
+
+    told = Market(
+        seed=seed, minutes=LONGEST_MINUTES - history_minutes, symbols=symbols, activity=activity,
+        episodes=markets.episodes_of(market, "--market"), first_minute_ns=first_ns,
+    )  # fmt: skip
+    return simulated(told, venue, history_minutes)
+
+
+def _play(served: Exchange, until_ns: Callable[[], int]) -> None:
+    """Silently up to a time, which may go on meanwhile."""
+    with terminal.progress("open", (until_ns() - served.now_ns) / NS_PER_MINUTE, "minutes") as advance:
+        while (left_ns := until_ns() - served.now_ns) > 0:
+            step_ns = min(left_ns, NS_PER_MINUTE)
+            served.advance(served.now_ns + step_ns)
+            advance(step_ns / NS_PER_MINUTE)
+            if left_ns < NS_PER_S:
+                break
 
 
 def _captured(captures: tuple[Path, ...], venue: str) -> Source:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.commands import terminal
+from engine.commands import markets, terminal
 
 if TYPE_CHECKING:
     from replay.importers import Captures
@@ -72,10 +72,15 @@ def import_captures(
 
 
 @click.command(cls=terminal.Verb)
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Equal seeds give equal journals.")
+@markets.seed_option
 @click.option("--minutes", type=click.IntRange(1), default=10, show_default=True, help="Full minutes that close.")
-@click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True, help="How many are traded.")
-@click.option("--script", type=_file, metavar="FILE", help="Episodes to play (TOML); otherwise a script of its own.")
+@markets.symbols_option
+@markets.activity_option
+@markets.begin_option
+@click.option(
+    "--script", default="default", show_default=True, metavar="FILE",
+    help="Episodes to play (TOML), `default` or `none`.",
+)  # fmt: skip
 @click.option(
     "--venue", type=click.Choice(SIMULATED_VENUES), default=SIMULATED_VENUES[0], show_default=True,
     help="Whose frames are printed.",
@@ -84,17 +89,23 @@ def import_captures(
 @terminal.settings_options("replay")
 @terminal.json_option
 def simulate(
-    seed: int, minutes: int, symbols: int, script: Path | None, venue: str, out: Path, profile: str,
-    files: tuple[str, ...], sets: tuple[str, ...], as_json: bool,
+    seed: int, minutes: int, symbols: int, activity: float, begin_ns: int | None, script: str, venue: str, out: Path,
+    profile: str, files: tuple[str, ...], sets: tuple[str, ...], as_json: bool,
 ) -> None:  # fmt: skip
-    """Make a journal of a simulated market: no price, size or time in it was ever recorded."""
+    """Make a journal of a simulated market: no price, size or time in it was ever recorded.
+
+    Equal options give equal journals. `conveyor exchange --after` goes on with the same market, for a run that begins
+    with what it taught (`run --prime`).
+    """
     from replay import simulate as market_of
     from replay.recording import must_be_new, record
 
     config = terminal.settings(profile, files, sets).config
     must_be_new(out)
-    chosen: dict[str, Any] = {"venue": venue} | ({"episodes": market_of.read_script(script)} if script else {})
-    market = market_of.Market(seed=seed, minutes=minutes, symbols=symbols, **chosen)
+    chosen: dict[str, Any] = {"venue": venue, "episodes": markets.episodes_of(script, "--script")}
+    if begin_ns is not None:
+        chosen["first_minute_ns"] = begin_ns
+    market = market_of.Market(seed=seed, minutes=minutes, symbols=symbols, activity=activity, **chosen)
     labels = market_of.labels(market)
     begun_s = time.monotonic()
     with terminal.progress("simulate", (market.end_ns - market.start_ns) / NS_PER_S, "s") as advance:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -25,19 +24,6 @@ if TYPE_CHECKING:
 MODES = ("dry-run", "shadow", "canary", "production", "replay")
 VENUES = ("hyperliquid", "binance_usdm", "binance_spot")
 GIL_S = 0.0005  # a thread may keep the interpreter from the loop; by default ten times as long
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
-class Span(click.ParamType):
-    """`90s`, `15m`, `1h`, `2d`: seconds."""
-
-    name = "span"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
-        if not found or not float(found[1]):
-            self.fail(f"{value!r} is no time such as 90s, 15m, 1h or 2d", param, ctx)
-        return float(found[1]) * UNITS_S[found[2]]
 
 
 def live_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,7 +33,8 @@ def live_options(function: Callable[..., Any]) -> Callable[..., Any]:
         terminal.settings_options(),
         click.option("--out", "session", type=click.Path(path_type=Path), metavar="SESSION",
                      help="Folder to write; an earlier one is continued. Default: sessions/<start>."),
-        click.option("--for", "span_s", type=Span(), metavar="TIME", help="End after this time: 90s, 15m, 1h, 2d."),
+        click.option("--for", "span_s", type=terminal.Span(), metavar="TIME",
+                     help="End after this time: 90s, 15m, 1h, 2d."),
         click.option("--symbols", metavar="A,B,C", help="Symbols of that venue, as it writes them."),
         click.option("--venue", type=click.Choice(VENUES), help="A venue to connect to, as in the settings."),
     ):  # fmt: skip

@@ -6,6 +6,7 @@ stdout carries the answer and nothing else; progress, notes and errors go to std
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import time
 import traceback
@@ -19,6 +20,7 @@ import click
 
 from config.errors import ConfigError, ConveyorError
 
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 PLAIN_PROGRESS_S = 5.0  # between two plain progress lines
 
 
@@ -142,6 +144,18 @@ def settings_options(profile: str = "dry-run") -> Callable[[Callable[..., Any]],
         return function
 
     return decorate
+
+
+class Span(click.ParamType):
+    """`90s`, `15m`, `1h`, `2d`: seconds."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
+        if not found or not float(found[1]):
+            self.fail(f"{value!r} is no time such as 90s, 15m, 1h or 2d", param, ctx)
+        return float(found[1]) * UNITS_S[found[2]]
 
 
 def settings(profile: str, files: Sequence[str], sets: Sequence[str]) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine.core.minutes import NS_PER_MS, NS_PER_S
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from replay.exchange import binance_print
 from replay.exchange.source import Book, Diff, Forced, Mark, Quote, Sent
 from replay.exchange.truth import Aggregate, Trade
 from replay.simulate import Market, Sending, sendings
 from replay.simulate import layout as at
+from replay.simulate.episodes import script_of
 from replay.simulate.frames import Hyperliquid, Memo, fixed
 from replay.simulate.market import Listing, listings
 
@@ -241,8 +242,21 @@ class _Symbol:
         return [(self.prices[ticks], self.sizes[lots]) for ticks, lots in levels]
 
 
-def simulated(market: Market, venue: str) -> SimulatedHyperliquid | SimulatedBinance:
-    """The source of a venue; market.venue does not count."""
+def simulated(market: Market, venue: str, history_minutes: int = 0) -> SimulatedHyperliquid | SimulatedBinance:
+    """The source of a venue; market.venue does not count.
+
+    history_minutes: without an episode, and before first_minute_ns, from which a script of episodes and a plan of
+    faults count: those that `simulate(Market(minutes=history_minutes, episodes="none", ...))` makes a journal of.
+    """
+    if history_minutes:
+        own = tuple(replace(one, minute=one.minute + history_minutes) for one in script_of(market))
+        whole = replace(
+            market, minutes=market.minutes + history_minutes, episodes=own,
+            first_minute_ns=market.first_minute_ns - history_minutes * NS_PER_MINUTE,
+        )  # fmt: skip
+        source = simulated(whole, venue)
+        source.first_minute_ns = market.first_minute_ns
+        return source
     if venue == "hyperliquid":
         return SimulatedHyperliquid(replace(market, venue="hyperliquid"))
     return SimulatedBinance(market, spot=venue == "binance_spot")

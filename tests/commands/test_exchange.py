@@ -46,7 +46,7 @@ def test_it_stops_by_itself_after_its_time():
     ("arguments", "told"),
     [
         (["--speed", "fast"], "'fast' is no factor of real time such as 60x"),
-        (["--for", "10"], "'10' is no time such as 90s, 10m or 2h"),
+        (["--for", "10"], "'10' is no time such as 90s, 15m, 1h or 2d"),
         (["--venue", "nasdaq"], "'nasdaq' is not one of"),
         (["--symbols", "2"], "2 is not in the range"),
         (["--faults", "nowhere.toml"], "does not exist"),

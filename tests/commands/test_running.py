@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from config.schema import Venues
 from engine.cli import cli
-from engine.commands import running
+from engine.commands import running, terminal
 from engine.core.detector import STAGES
 from engine.core.release import Reach
 from engine.modes import MODES, live_mode, most
@@ -115,4 +115,4 @@ def test_what_answers_without_tls_or_with_nonsense(tmp_path: Path):
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86_400)])
 def test_spans(text: str, seconds: float):
-    assert running.Span().convert(text, None, None) == seconds
+    assert terminal.Span().convert(text, None, None) == seconds
