@@ -21,6 +21,7 @@ class Driver:
         self._step_ns = round(step_s / clock.seconds(1.0) * NS_PER_S)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0  # of the timer; uvloop's own does not tell when it is due at once
         self.poke()
 
     def now_ns(self) -> int:
@@ -32,12 +33,12 @@ class Driver:
         """Something was planned: look again when the next thing is due."""
         wait_ns = self.exchange.next_ns() - self.clock.now_ns()
         wait_s = max(self.quantum_s, self.clock.seconds(wait_ns / NS_PER_S), 1e-9)
-        when = self._loop.time() + wait_s
+        due_s = self._loop.time() + wait_s
         if self._timer is not None:
-            if not self._timer.cancelled() and self._timer.when() <= when:
+            if self._due_s <= due_s:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._wake)
+        self._timer, self._due_s = self._loop.call_at(due_s, self._wake), due_s
 
     def _wake(self) -> None:
         self._timer = None

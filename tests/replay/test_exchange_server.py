@@ -9,7 +9,9 @@ import orjson
 import pytest
 
 from engine.core.errors import ConfigError
+from engine.core.minutes import NS_PER_S
 from replay.exchange import Exchange
+from replay.exchange.driver import Driver
 from replay.exchange.server import ScaledClock, Server, ahead, message
 from tests.replay.exchange_client import exchange_of, listen, subscriptions
 
@@ -187,3 +189,19 @@ def test_the_clock_route_is_json():
             return orjson.loads(await answer.read())
 
     assert set(run(exchange_of("hyperliquid"), use)) == {"venue_ns", "speed"}
+
+
+def test_a_timer_that_does_not_tell_when_it_is_due_does_not_end_a_connection():
+    """uvloop's handle of a call that is due at once has no `when`; asking it cut a connection every minute or so."""
+    uvloop = pytest.importorskip("uvloop")
+    exchange = exchange_of("hyperliquid")
+    first_ns = exchange.now_ns
+
+    async def main():
+        driver = Driver(exchange, ScaledClock(first_ns, 10_000.0))
+        while exchange.now_ns < first_ns + 10 * NS_PER_S:
+            driver.poke()
+            await asyncio.sleep(0)
+        driver.stop()
+
+    uvloop.run(asyncio.wait_for(main(), PATIENCE_S))
