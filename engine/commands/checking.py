@@ -109,7 +109,9 @@ def _kernels() -> Finding:
     if is_warm():
         return Finding("kernels", "ok", "compiled")
     return Finding(
-        "kernels", "warn", "not compiled for this version yet; the first start takes a minute longer, or several on a busy machine"
+        "kernels",
+        "warn",
+        "not compiled for this version yet; the first start takes a minute longer, or several on a busy machine",
     )
 
 

@@ -170,7 +170,9 @@ def compile_kernels() -> None:
         return
     from engine.warm import functions, warm
 
-    terminal.note("compiling kernels, once for this version; about a minute of two free cores, longer on a busy machine")
+    terminal.note(
+        "compiling kernels, once for this version; about a minute of two free cores, longer on a busy machine"
+    )
     with terminal.progress("compile", len(functions()), "functions") as advance:
         warm(lambda name: advance(1, name.rpartition(".")[2]))
 
