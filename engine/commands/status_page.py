@@ -25,13 +25,8 @@ def page(status: Status, width: int = 80, height: int | None = None) -> Text:
     from rich.text import Text
 
     found = indicators(status)
-    rest = [
-        *_released(status, width),
-        *_pack(status, width),
-        *_published(status, width),
-        *_troubles(status, width),
-        *_recent(status),
-    ]
+    signals = [*_released(status, width), *_pack(status, width), *_published(status, width)]
+    rest = [*signals, *_troubles(status, width), *_recent(status)]
     lines = [*_head(status, found), *_judged(found, width), *rest]
     if height is not None and len(lines) > height:
         lines = [*_head(status, found), *_judged(found, width, brief=True), *rest]
