@@ -1,6 +1,6 @@
 """The status dict as Prometheus text: at `/metrics` of the control socket, and on a port of 127.0.0.1 if one is set.
 
-Names begin with `conveyor_`; a figure that was not measured is left out. docs/live.md lists them.
+Names begin with `conveyor_`, HELP lines say what each is; a figure that was not measured is left out.
 """
 
 from __future__ import annotations
@@ -49,6 +49,17 @@ COUNTERS: tuple[tuple[str, str, str, str], ...] = (
     ("clock_steps", "Steps of the host's clock.", "clock", "steps"),
     ("disk_removed_bytes", "Removed by retention.", "disk", "removed_bytes"),
 )
+# name, help, key of a sink in the status; where nothing waits the age is 0. A counter may begin anew with a start.
+SINK_GAUGES: tuple[tuple[str, str, str], ...] = (
+    ("sink_waiting", "Signals in the outbox behind the cursor of a sink.", "waiting"),
+    ("sink_oldest_waiting_seconds", "Age of the oldest signal that waits for a sink.", "oldest_s"),
+)
+SINK_COUNTERS: tuple[tuple[str, str, str], ...] = (
+    ("sink_delivered", "Signals that a sink took.", "delivered"),
+    ("sink_retries", "Attempts that failed; of the stream, consumers cut off for slowness.", "failed"),
+    ("sink_dead", "Signals that a sink refused for good.", "dead"),
+    ("sink_held", "Signals that might no longer go so far when their turn came.", "held"),
+)
 
 
 def exposition(status: Status) -> bytes:
@@ -85,7 +96,20 @@ def families(status: Status) -> Iterator[Any]:
     for name, text, section, key in COUNTERS:
         if (found := sections.get(section, {}).get(key)) is not None:
             yield CounterMetricFamily(f"conveyor_{name}", text, value=found)
+    yield from _of_sinks(status)
     yield from _labelled(status)
+
+
+def _of_sinks(status: Status) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    sinks: Any = status["publish"]["sinks"] if "publish" in status else []
+    for form, told in ((GaugeMetricFamily, SINK_GAUGES), (CounterMetricFamily, SINK_COUNTERS)):
+        for name, text, key in told:
+            family = form(f"conveyor_{name}", text, labels=["sink"])
+            for sink in sinks:
+                family.add_metric([sink["name"]], sink[key] or 0)
+            yield family
 
 
 def _labelled(status: Status) -> Iterator[Any]:

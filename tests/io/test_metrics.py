@@ -14,7 +14,7 @@ from engine.core.errors import ConfigError
 from engine.io.control import SOCKET, connected
 from engine.io.metrics import COUNTERS, GAUGES, MetricsPort, exposition
 from engine.io.status import Status
-from tests.engines import WELL, changed, link, loop_in_thread, serving
+from tests.engines import WELL, changed, link, loop_in_thread, serving, spread
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is in requirements.lock: make setup")
 
@@ -43,6 +43,27 @@ def test_every_declared_metric_has_a_figure_in_a_whole_status():
     names = {name for name, _ in samples(WELL)}
 
     assert {f"conveyor_{name}" for name, *_ in GAUGES} | {f"conveyor_{name}_total" for name, *_ in COUNTERS} <= names
+
+
+def test_each_sink_has_its_figures_with_a_help_and_a_type():
+    def sink(name: str, **figures: Any) -> dict[str, Any]:
+        still = {"delivered": 0, "failed": 0, "dead": 0, "held": 0, "waiting": 0, "oldest_s": None}
+        return {"name": name, "is_outside": True, "latency_ms": spread(), "trouble": "", **still, **figures}
+
+    ill = sink("webhook", delivered=40, failed=3, dead=2, held=5, waiting=7, oldest_s=81.5)
+    publish = {"signals": 54, "outside": True, "trouble": "", "sinks": [ill, sink("redis", delivered=54)]}
+    status = changed(publish=publish)
+    found, text = samples(status), exposition(status).decode()
+
+    expected = {"waiting": 7, "oldest_waiting_seconds": 81.5, "delivered_total": 40, "retries_total": 3,
+                "dead_total": 2, "held_total": 5}  # fmt: skip
+    assert {name: found[f"conveyor_sink_{name}", ("webhook",)] for name in expected} == expected
+    assert found["conveyor_sink_delivered_total", ("redis",)] == 54
+    assert found["conveyor_sink_oldest_waiting_seconds", ("redis",)] == 0
+    for name, kind in (("waiting", "gauge"), ("retries_total", "counter")):
+        assert f"# HELP conveyor_sink_{name} " in text
+        assert f"# TYPE conveyor_sink_{name} {kind}\n" in text
+    assert not [name for name, _ in samples(WELL) if "sink" in name]  # a mode that publishes nothing has none
 
 
 def test_health_is_a_number_that_can_be_alerted_on():
