@@ -43,10 +43,10 @@ _SQL = {
 }
 FEATURE_PACK, PACK_REV = "conveyor", 1  # the revision is raised when a formula of a released column changes
 _KEY = ("venue", "symbol", "tf", "exchange_ts")
-_ASSET = "CAST('0x' || substr(sha256(r.venue || ':' || r.symbol), 1, 15) AS BIGINT)"
+_ASSET = "CAST('0x' || substr(sha256(r.venue || ':' || r.symbol), 1, 13) AS BIGINT)"
 # What only the views have: name, expression, type, comment.
 _TOLD: tuple[tuple[str, str, pa.DataType, str], ...] = (
-    ("asset_uid", _ASSET, pa.int64(), "id; null: never; source: 60 bits of SHA-256 of venue:symbol, in every file"),
+    ("asset_uid", _ASSET, pa.int64(), "id; null: never; source: 52 bits of SHA-256 of venue:symbol, in every file"),
     ("source", "'ws'", pa.string(), "ws; null: never; source: always the venue's stream, no row is made of candles"),
     ("feature_pack", f"'{FEATURE_PACK}'", pa.string(), "name; null: never; source: the columns of this program"),
     ("pack_rev", f"CAST({PACK_REV} AS BIGINT)", pa.int64(), "count; null: never; source: raised with a formula"),

@@ -50,8 +50,8 @@ def event_id(exchange_ts: int, key: str, subtype: str, revision: int, config_has
 
 
 def asset_uid(venue: str, symbol: str) -> int:
-    """60 bits of SHA-256 of venue:symbol, as in every table."""
-    return int(hashlib.sha256(f"{venue}:{symbol}".encode()).hexdigest()[:15], 16)
+    """52 bits of SHA-256 of venue:symbol, as in every table: any reader of JSON has them whole, also as a float64."""
+    return int(hashlib.sha256(f"{venue}:{symbol}".encode()).hexdigest()[:13], 16)
 
 
 def key_of(venue: str, symbol: str, signal_class: str) -> str:

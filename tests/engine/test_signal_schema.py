@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,19 @@ def test_a_payload_is_canonical_and_reads_back_to_the_same_bytes(told: list[Sign
         assert list(json.loads(signal.payload)) == sorted(json.loads(signal.payload))
 
 
+def test_a_reader_that_has_float64_alone_rounds_no_number(told: list[Signal]):
+    def whole(part: Any) -> Iterator[int]:
+        for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            if isinstance(one, int):
+                yield one
+            yield from whole(one)
+
+    for signal in told:
+        numbers = list(whole(json.loads(signal.payload)))
+        assert json.loads(signal.payload)["event"]["asset_uid"] in numbers
+        assert max(map(abs, numbers)) < 2**53
+
+
 def test_ids_are_uuid7_of_the_close_of_the_minute_and_no_two_are_equal(told: list[Signal]):
     for signal in told:
         digits = signal.id.replace("-", "")
@@ -119,6 +133,7 @@ def test_enums_of_the_schema_are_those_of_the_engine():
         ("event.event_id", "01943c52-b1c0-47fa-ab60-8949c7bc445d"), ("signal", 1.01), ("signal", float("nan")),
         ("provenance.recipe_hash", "sha256:12"), ("published_at", 1), ("event.local_state.features.mood", 1.0),
         ("event.market_frame.rs_top", ["BTC"] * 6), ("event.debounce_key", "x:BTC:panic:1m"),
+        ("event.asset_uid", 2**52),
     ],
 )  # fmt: skip
 def test_the_schema_refuses_what_is_wrong(path: str, value: Any, payload: dict[str, Any]):

@@ -289,7 +289,7 @@ def test_an_asset_has_the_same_number_in_every_file_and_timeframe():
 
     names = ("S0USDT", "S1USDT")
     assert found == {
-        (name, int(hashlib.sha256(f"binance_usdm:{name}".encode()).hexdigest()[:15], 16)) for name in names
+        (name, int(hashlib.sha256(f"binance_usdm:{name}".encode()).hexdigest()[:13], 16)) for name in names
     }
 
 
