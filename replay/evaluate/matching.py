@@ -10,8 +10,8 @@ from engine.core.minutes import MINUTES_PER_DAY
 from replay.evaluate.episodes import HIT_MINUTES, IN_DECOY, IN_TRUE, OUTSIDE, Truth
 from replay.evaluate.minutes import Minutes
 
-CUTS = 60  # points of a curve
-FALSE_MOST = 50.0  # false alarms per symbol-day at which a curve ends
+CUTS = 60  # points of a curve, at most
+FALSE_LEAST, FALSE_MOST = 0.05, 50.0  # false alarms per symbol-day between which they stand, in equal ratios
 MISSED = -1
 ALL_MORE = 100.0  # sigma: no episode is so strong
 STRENGTHS = ((1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, ALL_MORE))  # sigma, from (included) to (excluded)
@@ -103,7 +103,7 @@ def curve_of(score: np.ndarray, truth: Truth, minutes: Minutes, wanted: np.ndarr
         return []
     days = np.count_nonzero((truth.inside == OUTSIDE) & minutes.is_open) / MINUTES_PER_DAY
     ordered = np.sort(outside)[::-1]
-    rates = np.geomspace(0.05, FALSE_MOST, CUTS)
+    rates = np.geomspace(FALSE_LEAST, FALSE_MOST, CUTS)
     ranks = np.unique(np.minimum((rates * days).astype(np.int64), len(ordered) - 1))
     weak, strong = wanted & of_strength(truth, WEAK), wanted & of_strength(truth, STRONG)
     points = []

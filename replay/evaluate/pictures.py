@@ -9,7 +9,7 @@ from engine.core.signal_columns import Stop
 from replay.evaluate import svg
 from replay.evaluate.episodes import IN_TRUE, OUTSIDE, Truth
 from replay.evaluate.forward import HORIZONS
-from replay.evaluate.matching import FALSE_MOST
+from replay.evaluate.matching import FALSE_LEAST, FALSE_MOST
 from replay.evaluate.minutes import Candidates, Minutes
 from replay.evaluate.severity import BIN
 from replay.evaluate.verdict import Labelled, Verdict
@@ -17,7 +17,6 @@ from replay.simulate.script import KINDS
 
 WIDTH = 460
 TIMELINE_WIDTH, TIMELINE_MINUTES, NAME_WIDTH = 940, 360, 74
-RATE_LEAST = 0.05
 
 
 def recall_curves(told: Labelled) -> str:
@@ -27,7 +26,7 @@ def recall_curves(told: Labelled) -> str:
     panels = []
     for place, (name, title) in enumerate((("strong", "recall, 4 sigma and more"), ("weak", "recall, 3 sigma"))):
         shift = place * (WIDTH + 10)
-        x = svg.logarithmic(RATE_LEAST, FALSE_MOST, svg.LEFT, WIDTH - svg.RIGHT)
+        x = svg.logarithmic(FALSE_LEAST, FALSE_MOST, svg.LEFT, WIDTH - svg.RIGHT)
         y = svg.linear(0.0, 1.0, height - svg.BOTTOM, svg.TOP)
         parts = svg.frame(
             WIDTH, height, title, x, (0.1, 1.0, 10.0), y, (0.0, 0.25, 0.5, 0.75, 1.0),
@@ -37,7 +36,7 @@ def recall_curves(told: Labelled) -> str:
         parts += [svg.line(svg.LEFT, y(wanted), x(1.0), y(wanted), svg.INK, 1, "4 3")]
         parts += [svg.line(x(1.0), y(wanted), x(1.0), y(1.0), svg.INK, 1, "4 3")]
         for colour, curve in zip(svg.COLOURS, told.curves.values(), strict=False):
-            points = [(x(point.per_day), y(getattr(point, name))) for point in curve if point.per_day >= RATE_LEAST]
+            points = [(x(point.per_day), y(getattr(point, name))) for point in curve if point.per_day >= FALSE_LEAST]
             parts.append(svg.path(points, colour))
         found = told.headline[name]
         if found is not None:

@@ -8,7 +8,7 @@ from html import escape
 from engine.core.minutes import label
 from replay.evaluate import pictures
 from replay.evaluate.episodes import HEADLINE, HIT_MINUTES, SEEN_BY, Truth
-from replay.evaluate.matching import ALL_MORE, MISSED
+from replay.evaluate.matching import ALL_MORE, CUTS, FALSE_LEAST, FALSE_MOST, MISSED
 from replay.evaluate.minutes import Candidates, Minutes
 from replay.evaluate.verdict import RATES, Labelled, Verdict
 
@@ -102,7 +102,19 @@ def _rates(told: Labelled) -> str:
             rows.append([f"{name}, {'4 sigma and more' if strength == 'strong' else '3 sigma'}", *values])
     return _table(["recall at false alarms per symbol-day of at most", *(f"{rate:g}" for rate in RATES)], rows) + _note(
         "A curve of the detectors goes over the raw score of all scored candidates of the class, without the gates "
-        "behind the threshold. Minutes in a row are one alarm of a rule or curve; every published signal counts."
+        "behind the threshold. Minutes in a row are one alarm of a rule or curve; every published signal counts. "
+        + _resolved(told)
+    )
+
+
+def _resolved(told: Labelled) -> str:
+    """How fine the curves are."""
+    more = 100.0 * ((FALSE_MOST / FALSE_LEAST) ** (1.0 / (CUTS - 1)) - 1.0)
+    points = ", ".join(f"{len(curve)} of {name}" for name, curve in told.curves.items())
+    return (
+        f"A curve is as fine as its thresholds, of which each lets some {more:.0f} % more minutes outside of episodes "
+        f"through than the one before (here {points}): a recall above is that of the best of them at its rate or "
+        "below, and nothing is read between two."
     )
 
 

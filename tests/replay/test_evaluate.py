@@ -270,6 +270,19 @@ def test_a_report_is_the_same_bytes_and_stands_alone(labelled):
     assert text.count("<svg") == (6 if labelled else 4)
 
 
+def test_the_report_says_how_fine_its_curves_are():
+    minutes, candidates, truth = told_of()
+    verdict = judge(minutes, candidates, truth, STEEPNESS)
+    assert verdict.labelled is not None
+    points = len(verdict.labelled.curves["detectors"])
+
+    assert points > 0
+    assert (
+        f"12 % more minutes outside of episodes through than the one before (here {points} of detectors, "
+        in page("t", minutes, candidates, truth, verdict).decode()
+    )
+
+
 def test_nothing_found_is_a_report_too():
     minutes, none = minutes_of(3), candidates_of()
     verdict = judge(minutes, none, None, STEEPNESS)
