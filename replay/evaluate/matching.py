@@ -10,8 +10,8 @@ from engine.core.minutes import MINUTES_PER_DAY
 from replay.evaluate.episodes import HIT_MINUTES, IN_DECOY, IN_TRUE, OUTSIDE, Truth
 from replay.evaluate.minutes import Minutes
 
-CUTS = 60  # points of a curve, at most
-FALSE_LEAST, FALSE_MOST = 0.05, 50.0  # false alarms per symbol-day between which they stand, in equal ratios
+CUTS = 60  # thresholds of a curve, at most, behind the strictest
+FALSE_LEAST, FALSE_MOST = 0.05, 50.0  # minutes outside of episodes per symbol-day that they let through
 MISSED = -1
 ALL_MORE = 100.0  # sigma: no episode is so strong
 STRENGTHS = ((1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, ALL_MORE))  # sigma, from (included) to (excluded)
@@ -95,19 +95,21 @@ class Point:
 def curve_of(score: np.ndarray, truth: Truth, minutes: Minutes, wanted: np.ndarray) -> list[Point]:
     """The operating curve of a rule that says something where its score reaches a threshold, from strict to loose.
 
-    score: (minutes, symbols), NaN: silent. wanted: (episodes,) bool, of which the recall is.
+    The strictest threshold lets nothing outside of episodes through. score: (minutes, symbols), NaN: silent. wanted:
+    (episodes,) bool, of which the recall is.
     """
     score = np.where(minutes.is_open, score, np.nan)
-    outside = score[(truth.inside == OUTSIDE) & ~np.isnan(score)]
-    if not len(outside):
-        return []
     days = np.count_nonzero((truth.inside == OUTSIDE) & minutes.is_open) / MINUTES_PER_DAY
-    ordered = np.sort(outside)[::-1]
-    rates = np.geomspace(FALSE_LEAST, FALSE_MOST, CUTS)
-    ranks = np.unique(np.minimum((rates * days).astype(np.int64), len(ordered) - 1))
+    if not days:
+        return []
+    ordered = np.sort(score[(truth.inside == OUTSIDE) & ~np.isnan(score)])[::-1]
+    cuts = [np.nextafter(ordered[0], np.inf) if len(ordered) else -np.inf]
+    if len(ordered):
+        ranks = (np.geomspace(FALSE_LEAST, FALSE_MOST, CUTS) * days).astype(np.int64)
+        cuts += np.unique(ordered[np.minimum(ranks, len(ordered) - 1)])[::-1].tolist()
     weak, strong = wanted & of_strength(truth, WEAK), wanted & of_strength(truth, STRONG)
     points = []
-    for cut in np.unique(ordered[ranks])[::-1].tolist():
+    for cut in map(float, cuts):
         said = score >= cut
         seen = delays(said, truth) != MISSED
         alarms = count_alarms(said, truth, minutes)

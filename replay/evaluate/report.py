@@ -98,7 +98,7 @@ def _rates(told: Labelled) -> str:
     rows: list[list[Cell]] = []
     for name, points in told.at_rates.items():
         for strength in ("strong", "weak"):
-            values = [getattr(point, strength) if point else 0.0 for point in points]
+            values = [getattr(point, strength) if point else None for point in points]
             rows.append([f"{name}, {'4 sigma and more' if strength == 'strong' else '3 sigma'}", *values])
     return _table(["recall at false alarms per symbol-day of at most", *(f"{rate:g}" for rate in RATES)], rows) + _note(
         "A curve of the detectors goes over the raw score of all scored candidates of the class, without the gates "
@@ -112,9 +112,9 @@ def _resolved(told: Labelled) -> str:
     more = 100.0 * ((FALSE_MOST / FALSE_LEAST) ** (1.0 / (CUTS - 1)) - 1.0)
     points = ", ".join(f"{len(curve)} of {name}" for name, curve in told.curves.items())
     return (
-        f"A curve is as fine as its thresholds, of which each lets some {more:.0f} % more minutes outside of episodes "
-        f"through than the one before (here {points}): a recall above is that of the best of them at its rate or "
-        "below, and nothing is read between two."
+        f"A curve is as fine as its thresholds (here {points}): the strictest one lets no minute outside of episodes "
+        f"through, the next one at least, each other some {more:.0f} % more than the one before, and a recall above "
+        "is that of the best of them at its rate or below."
     )
 
 

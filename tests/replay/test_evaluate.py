@@ -116,14 +116,25 @@ def test_a_curve_goes_from_strict_to_loose():
     wanted = truth.seen_by("spike") & ~truth.episodes["decoy"]
     curve = curve_of(score, truth, minutes, wanted)
     assert [(p.cut, p.weak, pytest.approx(p.strong)) for p in curve] == [
-        (8.0, 0.0, 1 / 3), (3.0, 1.0, 1 / 3), (1.0, 1.0, 2 / 3),
+        (np.nextafter(8.0, np.inf), 0.0, 1 / 3), (8.0, 0.0, 1 / 3), (3.0, 1.0, 1 / 3), (1.0, 1.0, 2 / 3),
     ]  # fmt: skip
     days = (240 - 6 * 6) / MINUTES_PER_DAY
-    assert [p.per_day for p in curve] == pytest.approx([1 / days, 2 / days, 3 / days])
+    assert [p.per_day for p in curve] == pytest.approx([0.0, 1 / days, 2 / days, 3 / days])
     found = at_rate(curve, 2.5 / days)
     assert found is not None
     assert found.cut == 3.0
-    assert at_rate(curve, 0.5 / days) is None
+    strict = at_rate(curve, 0.5 / days)  # a session too short for so few alarms: what is found without any
+    assert strict is not None
+    assert (strict.per_day, strict.strong) == (0.0, pytest.approx(1 / 3))
+
+
+def test_a_rule_that_is_silent_outside_of_episodes_has_its_recall_at_no_false_alarm():
+    minutes, truth = minutes_of(), lay(LABELS, minutes_of())
+    score = np.full(minutes.shape, np.nan)
+    score[10, 0] = 9.0
+    (only,) = curve_of(score, truth, minutes, truth.seen_by("spike") & ~truth.episodes["decoy"])
+
+    assert (only.per_day, only.strong) == (0.0, pytest.approx(1 / 3))
 
 
 def test_a_curve_asks_open_minutes_alone():
@@ -241,7 +252,7 @@ def test_a_verdict_by_head():
     assert told.headline["strong"] == pytest.approx(1 / 3)  # of the spike and of the shock of two symbols
     assert told.alarms["signals"].outside == 2
     assert told.delays == {"-1": 3, "0": 1}
-    assert [one.is_kept for one in told.promises] == [False, False, False, True, True, True, None, None]
+    assert [one.is_kept for one in told.promises] == [False, False, False, True, False, True, None, None]
     kinds = {(one.kind, one.strength[0]): one for one in told.recalls}
     assert kinds["spike", 4.0].by_class == 1.0
     assert kinds["spike", 4.0].decoys_seen == 0.0
@@ -275,12 +286,11 @@ def test_the_report_says_how_fine_its_curves_are():
     verdict = judge(minutes, candidates, truth, STEEPNESS)
     assert verdict.labelled is not None
     points = len(verdict.labelled.curves["detectors"])
+    text = page("t", minutes, candidates, truth, verdict).decode()
 
-    assert points > 0
-    assert (
-        f"12 % more minutes outside of episodes through than the one before (here {points} of detectors, "
-        in page("t", minutes, candidates, truth, verdict).decode()
-    )
+    assert points > 1
+    assert f"(here {points} of detectors, " in text
+    assert "each other some 12 % more than the one before" in text
 
 
 def test_nothing_found_is_a_report_too():
