@@ -10,6 +10,7 @@ import click
 
 from engine.commands import (
     bench,
+    bus,
     chaos,
     checking,
     config,
@@ -41,6 +42,7 @@ VERBS: tuple[click.Command, ...] = (
     operating.status,
     operating.ctl,
     signals.signals,
+    bus.bus,
     checking.checklist,
     checking.doctor,
     replay.replay,

@@ -34,7 +34,7 @@ MODES: tuple[Mode, ...] = (
     Mode("canary", "live", ("session", "outbox", "bus", "sinks"), Reach.OUTSIDE, "the canary's symbols and classes"),
     Mode("production", "live", ("session", "outbox", "bus", "sinks"), Reach.OUTSIDE, "all signals"),
     Mode(
-        "replay", "journal", ("session",), Reach.LOG, "nothing: it recomputes and compares",
+        "replay", "journal", ("session", "bus, simulated"), Reach.LOG, "nothing: it recomputes and compares",
         refusal="a journal is replayed by `conveyor replay JOURNAL --out SESSION`",
     ),
 )  # fmt: skip

@@ -74,9 +74,11 @@ def sentence(summary: dict[str, Any]) -> str:
     counts, status = summary["counts"], summary["counts"]["revisions"]
     label = " (simulated market)" if summary["origin"] == "simulated" else ""
     went_on = f", went on from record {summary['resumed_from']}" if summary["resumed_from"] else ""
+    told = ", ".join(f"{count:,} {type_}" for type_, count in summary["bus"].items())
+    said = f", on the bus {told}" if told else ""
     return (
         f"replayed{label}: {counts['minutes']} minutes, {counts['rows']} rows ({status['ok']} ok, "
-        f"{status['partial']} partial, {status['stale']} stale){went_on}; "
+        f"{status['partial']} partial, {status['stale']} stale){said}{went_on}; "
         f"digest {summary['chain'] or 'none: no minute closed'}"
     )
 
@@ -99,6 +101,7 @@ def replay_into(
     disk: what the session's own files stand on, all but the store's; the real one unless given. save_behind: state
     snapshots are written by a thread of their own.
     """
+    from engine.io.bus.simulated import Simulated
     from engine.io.disk import OS_DISK
     from engine.io.journal_reader import JournalReader
     from engine.io.session import SessionWriter
@@ -125,11 +128,12 @@ def replay_into(
         batches: Iterator[Any] = JournalReader(journal).batches(state_seq + 1)
         batches = paced(batches, speed) if speed else batches
         showing = table_of(title or f"{origin} market · {journal}") if show else None
-        sinks: Sequence[Any] = [writer, showing] if showing else [writer]
         with (
+            Simulated(session, conveyor.release, disk) as bus,
             terminal.progress("replay", info.raw_bytes, "bytes") if not show else quiet() as advance,
-            StateSaver(states, conveyor, writer.sync, terminal.note, save_behind) as saver,
+            StateSaver(states, conveyor, lambda: writer.sync() and bus.sync(), terminal.note, save_behind) as saver,
         ):
+            sinks: Sequence[Any] = [writer, bus, showing] if showing else [writer, bus]
 
             def after(batch: Any) -> None:
                 advance(batch.nbytes)
@@ -142,10 +146,10 @@ def replay_into(
             else:
                 run(batches, conveyor, sinks, after)
         states.clear()
-        counts, chain = writer.counts, writer.chain
+        counts, chain, said = writer.counts, writer.chain, bus.said()
     return {
         "session": str(session), "journal": str(journal), "origin": origin, "counts": counts, "chain": chain,
-        "resumed_from": max(state_seq, 0), "records": info.records, "torn_bytes": reader.torn_bytes,
+        "bus": said, "resumed_from": max(state_seq, 0), "records": info.records, "torn_bytes": reader.torn_bytes,
     }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def page(status: Status, width: int = 80, height: int | None = None) -> Text:
 
     found = indicators(status)
     signals = [*_released(status, width), *_pack(status, width), *_published(status, width)]
-    rest = [*signals, *_troubles(status, width), *_recent(status)]
+    rest = [*signals, *_modules(status, width), *_troubles(status, width), *_recent(status)]
     lines = [*_head(status, found), *_judged(found, width), *rest]
     if height is not None and len(lines) > height:
         lines = [*_head(status, found), *_judged(found, width, brief=True), *rest]
@@ -150,6 +150,23 @@ def _published(status: Status, width: int) -> list[Line]:
         lines += _told([("amber" if trouble else "", f"{'sink':<{COLOUR_WIDTH}}")], words, width)
         if trouble:
             lines += _told([("amber", " " * COLOUR_WIDTH)], trouble, width)
+    return lines
+
+
+def _modules(status: Status, width: int) -> list[Line]:
+    """A line a module that listens on the bus, or did in this session."""
+    lines: list[Line] = []
+    bus = status.get("bus")
+    for module in bus["modules"] if bus else []:
+        words = f"{module['name']}: {module['delivered']:,} delivered"
+        words += "".join(f", {module[name]:,} {name}" for name in ("failed", "expired", "pending") if module[name])  # type: ignore[literal-required]
+        if module["delivery_pct"] is not None:
+            words += f"; of five minutes {module['delivery_pct']:.1f} %"
+        if (p95 := module["latency_ms"]["p95"]) is not None:
+            words += f", p50 {module['latency_ms']['p50']:.1f} p95 {p95:.1f} ms"
+        ill = {"amber", "red"} & {module["delivery"], module["latency"]}
+        style = "red" if "red" in ill else "amber" if ill else ""
+        lines += _told([(style, f"{'module':<{COLOUR_WIDTH}}")], words, width)
     return lines
 
 

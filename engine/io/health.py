@@ -190,14 +190,16 @@ def _baselines(symbols: Any) -> tuple[Colour, str]:
 
 
 def modules(bus: Any) -> tuple[Colour, str]:
-    """Of the module bus, by the figures that it judges itself."""
+    """All of them together; one that is ill among healthy ones is amber at least, and named."""
     if bus["trouble"]:
         return "amber", bus["trouble"]
     if bus["delivery_pct"] is None:
         return "unknown", f"no message in five minutes, {bus['pending']} pending"
     words = f"{bus['delivery_pct']:.1f} % of five minutes delivered, {bus['pending']} pending, {bus['failed']} failed, "
     words += f"{bus['expired']} expired, p95 {bus['latency_ms']['p95'] or 0:.1f} ms"
-    return max(bus["delivery"], bus["latency"], key=_ORDER.index), words
+    colour: Colour = max(bus["delivery"], bus["latency"], key=_ORDER.index)
+    ill = [one["name"] for one in bus["modules"] if "red" in (one["delivery"], one["latency"])]
+    return (max(colour, "amber", key=_ORDER.index), f"{words}; {_some(ill)} in trouble") if ill else (colour, words)
 
 
 def _sinks(publish: Any) -> tuple[Colour, str]:

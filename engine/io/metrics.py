@@ -134,6 +134,14 @@ def _labelled(status: Status) -> Iterator[Any]:
         for name in ("ok", "partial", "stale"):
             rows.add_metric([name], minutes[name])  # type: ignore[literal-required]
         yield rows
+    if bus := status.get("bus"):
+        settled = CounterMetricFamily("conveyor_bus_messages", "Messages by module.", labels=["module", "outcome"])
+        pending = GaugeMetricFamily("conveyor_bus_pending", "Messages that wait for a module.", labels=["module"])
+        for module in bus["modules"]:
+            for outcome in ("delivered", "failed", "expired"):
+                settled.add_metric([module["name"], outcome], module[outcome])  # type: ignore[literal-required]
+            pending.add_metric([module["name"]], module["pending"])
+        yield from (settled, pending)
     up = GaugeMetricFamily("conveyor_connection_up", "1 if it is.", labels=["venue", "connection"])
     silent = GaugeMetricFamily("conveyor_streams_silent", "Streams nothing comes on.", labels=["venue", "connection"])
     frames = CounterMetricFamily("conveyor_frames", "Messages received.", labels=["venue", "connection"])

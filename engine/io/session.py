@@ -14,6 +14,7 @@ from engine.core.effects import ConfigVersion, Effect, Event, Link, SnapshotNeed
 from engine.core.errors import ConfigError, ConveyorError, InvariantError
 from engine.core.minutes import label
 from engine.core.schema import TIMEFRAME, Status
+from engine.io.bus.ledger import DEAD, MESSAGES
 from engine.io.config_history import HISTORY, line_of
 from engine.io.database import log_of
 from engine.io.digest_line import digest_line, timeframe_of
@@ -24,7 +25,7 @@ from engine.io.store import REBUILD, Store, StoreLimits, StoreStatus
 
 MANIFEST, DIGESTS, EVENTS, STORE, LOGS = "manifest.json", "digests.jsonl", "events.jsonl", "store.duckdb", "logs"
 # The manifest last: it says whose the others are.
-_OWN_FILES = (DIGESTS, EVENTS, HISTORY, STORE, f"{STORE}.wal", MANIFEST)
+_OWN_FILES = (DIGESTS, EVENTS, HISTORY, STORE, f"{STORE}.wal", MESSAGES, DEAD, MANIFEST)
 
 
 class SessionIncompleteError(ConveyorError):

@@ -258,8 +258,9 @@ class Judged(TypedDict):
     quarantined: list[str]
 
 
-class Bus(TypedDict):
-    """Module bus. delivery_pct, latency_ms: of five minutes, with the colour of each. Counts are since the start."""
+class Delivered(TypedDict):
+    """What became of messages. delivery_pct, latency_ms: of five minutes, with the colour of each. pending: now; the
+    other counts are of the whole session."""
 
     pending: int
     delivered: int
@@ -269,6 +270,19 @@ class Bus(TypedDict):
     delivery: str
     latency_ms: Quantiles
     latency: str
+
+
+class Module(Delivered):
+    """One receiver of messages."""
+
+    name: str
+
+
+class Bus(Delivered):
+    """Module bus. said: messages by type, since the session began."""
+
+    said: dict[str, int]
+    modules: list[Module]
     trouble: str
 
 

@@ -122,7 +122,11 @@ PUBLISH = {"signals": 7, "outside": True, "trouble": "", "sinks": []}
 SINK = {"name": "webhook", "trouble": ""}
 BUS = {
     "pending": 0, "delivered": 100, "failed": 0, "expired": 0, "delivery_pct": 100.0, "delivery": "green",
-    "latency_ms": spread(7.0), "latency": "green", "trouble": "",
+    "latency_ms": spread(7.0), "latency": "green", "trouble": "", "said": {"market_event": 100}, "modules": [],
+}  # fmt: skip
+MODULE = {
+    "name": "decision_maker", "pending": 1, "delivered": 98, "failed": 1, "expired": 0, "delivery_pct": 98.9899,
+    "delivery": "amber", "latency_ms": spread(2, 7), "latency": "green",
 }  # fmt: skip
 JUDGEMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "finalize below 300": ("pipeline", {"minutes": {"bar_finalize_ms": spread(299.9)}}, "green"),
@@ -161,6 +165,7 @@ JUDGEMENTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "nothing in trouble": ("publishing", {"publish": PUBLISH | {"sinks": [SINK]}}, "green"),
     "messages that fail": ("modules", {"bus": BUS | {"delivery_pct": 94.0, "delivery": "red"}}, "red"),
     "slow messages": ("modules", {"bus": BUS | {"latency": "amber"}}, "amber"),
+    "one module that fails": ("modules", {"bus": BUS | {"modules": [MODULE | {"delivery": "red"}]}}, "amber"),
     "no messages": ("modules", {"bus": BUS | {"delivery_pct": None, "delivery": "unknown"}}, "unknown"),
     "a red disk": ("disk", {"disk": {"state": "red"}}, "red"),
 }  # fmt: skip
@@ -337,9 +342,12 @@ def test_sinks_and_bus_are_shown_with_what_waits_and_what_is_wrong():
         "name": "webhook", "is_outside": True, "delivered": 1200, "failed": 3, "dead": 0, "held": 2, "waiting": 41,
         "oldest_s": 12.5, "latency_ms": spread(3, 9), "trouble": "webhook: answered 503",
     }  # fmt: skip
+    quiet = MODULE | {"name": "risk", "delivered": 1, "failed": 0, "pending": 0, "delivery_pct": None,
+                      "delivery": "unknown", "latency_ms": spread(), "latency": "unknown"}  # fmt: skip
     bus = {
         "pending": 1, "delivered": 99, "failed": 1, "expired": 0, "delivery_pct": 99.0, "delivery": "amber",
-        "latency_ms": spread(2, 7), "latency": "green", "trouble": "",
+        "latency_ms": spread(2, 7), "latency": "green", "trouble": "", "said": {"market_event": 99},
+        "modules": [MODULE, quiet],
     }  # fmt: skip
     publish = {"signals": 1243, "outside": True, "trouble": "no secret", "sinks": [sink]}
 
@@ -350,3 +358,7 @@ def test_sinks_and_bus_are_shown_with_what_waits_and_what_is_wrong():
     assert "        webhook: answered 503" in told
     assert "red     publishing   1,243 signals in the outbox; no secret" in told
     assert "amber   modules      99.0 % of five minutes delivered, 1 pending, 1 failed, 0 expired, p95 7.0 ms" in told
+    assert (
+        "module  decision_maker: 98 delivered, 1 failed, 1 pending; of five minutes 99.0 %, p50 2.0 p95 7.0 ms" in told
+    )
+    assert "module  risk: 1 delivered" in told

@@ -76,6 +76,16 @@ def test_health_is_a_number_that_can_be_alerted_on():
     assert found["conveyor_connection_up", ("1", "hyperliquid")] == 0
 
 
+def test_messages_are_counted_by_module():
+    module = {"name": "risk", "delivered": 7, "failed": 1, "expired": 0, "pending": 2, "delivery": "red",
+              "latency": "green"}  # fmt: skip
+    bus = {"trouble": "", "delivery_pct": None, "pending": 2, "modules": [module]}
+    found = samples(changed(bus=bus))
+
+    assert found["conveyor_bus_messages_total", ("risk", "failed")] == 1
+    assert found["conveyor_bus_pending", ("risk",)] == 2
+
+
 def test_what_is_not_known_is_left_out():
     found = samples(changed(disk={"days_left": None, "growth_bytes_per_day": None}))
 

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock
-from engine.io.bus.figures import Figures, Outcome
-from engine.io.bus.message import KIND, BusError, Message, decode
+from engine.io.bus.figures import Outcome
+from engine.io.bus.ledger import Ledger
+from engine.io.bus.message import KIND, BusError, Message
 from engine.io.disk import OS_DISK, Disk
-from engine.io.line_log import LineLog, Syncing
-from engine.io.outputs import write_whole
+from engine.io.line_log import Syncing
 
-MESSAGES, DEAD = "bus.jsonl", "bus.dead.jsonl"
 BACKOFF_S = (0.05, 0.2, 0.8)
 HANDLER_S = 5.0  # a handler may take; then it is asked again
 KNOWN_MAX = 50_000  # ids, above which those of expired messages are forgotten
@@ -33,13 +30,14 @@ Handler = Callable[[Message], Awaitable[None]]
 class _Pending:
     """One message for one receiver. order: in which they came. end: of its line; it is handed on once that is durable.
 
-    not_before_s: time of the loop of its next attempt.
+    since_ns: as in `Bus.send`. not_before_s: time of the loop of its next attempt.
     """
 
     message: Message
     receiver: str
     order: int
     end: int
+    since_ns: int
     attempts: int = 0
     not_before_s: float = 0.0
 
@@ -48,16 +46,20 @@ class Bus:
     """Messages of the session in `folder`. Between `start` and `stop` they are handed to their handlers."""
 
     def __init__(self, folder: Path, clock: Clock, disk: Disk = OS_DISK, executor: Executor | None = None) -> None:
-        self._folder, self._clock, self._disk = folder, clock, disk
+        self._clock = clock
         self._handlers: dict[tuple[str, str], Handler] = {}  # by receiver and type
         self._lanes: dict[tuple[str, str], deque[_Pending]] = {}
         self._known: dict[str, int] = {}  # id: when it expires
         self._wakers: dict[str, asyncio.Event] = {}  # by receiver
         self._tasks: list[asyncio.Task[None]] = []
         self._started, self._order = False, 0
-        self.figures = Figures()
-        self._dead = LineLog(disk, folder / DEAD)
-        self._log = self._open()
+        self._ledger = Ledger(folder, disk, clock.now_ns())
+        for told in self._ledger.kept:
+            self._remember(told.message)
+            for receiver in told.waiting:
+                self._queue(told.message, receiver, 0, told.since_ns)
+        self.figures, self._log = self._ledger.figures, self._ledger.log
+        self._synced = asyncio.Event()
         self._syncing = Syncing(self._log, self._wake_all, executor)
 
     # ---- sending ----
@@ -72,19 +74,30 @@ class Bus:
         self._handlers[receiver, type_] = handler
         self._worker(receiver)
 
-    def send(self, message: Message) -> bool:
-        """Take a message; False if it is known. A broadcast goes to everyone registered now but its sender."""
-        if message.message_id in self._known:
+    def send(self, message: Message, place: int = -1, since_ns: int | None = None) -> bool:
+        """Take a message; False if it is known. A broadcast goes to everyone registered now but its sender.
+
+        place: where it came from, a number that grows with the messages of its type: what is not behind the newest is
+        known. since_ns: of the run's clock, from when on its latency counts; None: from now on.
+        """
+        said = self.figures.said.get(message.type)
+        if message.message_id in self._known or (said is not None and 0 <= place <= said.place):
             return False
+        since_ns = self._clock.now_ns() if since_ns is None else since_ns
         receivers = [message.receiver] if message.receiver is not None else self._listeners(message)
         self._remember(message)
-        if not receivers:
-            return True
-        self._log.append(b'{"to":' + orjson.dumps(receivers) + b',"message":' + message.encode() + b"}")
+        end = self._ledger.say(message, receivers, place, since_ns)
         for receiver in receivers:
-            self._queue(message, receiver, self._log.end)
+            self._queue(message, receiver, end, since_ns)
         self._syncing.wake()
         return True
+
+    async def durable(self) -> None:
+        """Returns when everything that was sent so far is in the file for good."""
+        end = self._log.end
+        while self._log.durable < end:
+            self._synced.clear()
+            await self._synced.wait()
 
     def _listeners(self, message: Message) -> list[str]:
         return [who for who, type_ in self._handlers if type_ == message.type and who != message.sender]
@@ -95,10 +108,10 @@ class Bus:
             self._known = {id_: expires for id_, expires in self._known.items() if expires > now_ns}
         self._known[message.message_id] = message.expires_ns()
 
-    def _queue(self, message: Message, receiver: str, end: int) -> None:
+    def _queue(self, message: Message, receiver: str, end: int, since_ns: int) -> None:
         self._order += 1
         lane = self._lanes.setdefault((receiver, message.type), deque())
-        lane.append(_Pending(message, receiver, self._order, end))
+        lane.append(_Pending(message, receiver, self._order, end, since_ns))
         self._worker(receiver)
 
     # ---- life ----
@@ -118,14 +131,20 @@ class Bus:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
-    def close(self) -> None:
-        self._log.close()
-        self._dead.close()
+    def sync(self) -> bool:
+        """Make everything that was sent durable; False if the disk refused. In any thread."""
+        return self._log.sync()
+
+    def close(self) -> bool:
+        """False if a line is missing."""
+        return self._ledger.close()
 
     def status(self) -> dict[str, Any]:
         """As engine.io.status.Bus."""
-        pending = sum(len(lane) for lane in self._lanes.values())
-        return {"pending": pending, "trouble": self._log.error} | self.figures.status(self._clock.now_ns())
+        pending = {receiver: 0 for receiver, _ in self._handlers}
+        for (receiver, _), lane in self._lanes.items():
+            pending[receiver] = pending.get(receiver, 0) + len(lane)
+        return {"trouble": self._log.error} | self.figures.status(self._clock.now_ns(), pending)
 
     # ---- handing on ----
 
@@ -139,6 +158,7 @@ class Bus:
             self._tasks.append(asyncio.create_task(self._serve(receiver, woken), name=f"bus {receiver}"))
 
     def _wake_all(self) -> None:
+        self._synced.set()
         for woken in self._wakers.values():
             woken.set()
 
@@ -191,55 +211,8 @@ class Bus:
         self._settle(one, "delivered", "")
 
     def _settle(self, one: _Pending, outcome: Outcome, error: str) -> None:
-        """Its end for this receiver. A dead letter is written first; both are durable soon, and at least once."""
+        """Its end for this receiver; durable soon, so it may come once more after a crash."""
         now_ns = self._clock.now_ns()
         self._lanes[one.receiver, one.message.type].remove(one)
-        self.figures.settle(outcome, one.message.created_at, now_ns)
-        told = {
-            "message_id": one.message.message_id, "receiver": one.receiver, "status": outcome,
-            "attempts": one.attempts, "at_ns": now_ns, "error": error,
-        }  # fmt: skip
-        line = orjson.dumps(told)
-        if outcome != "delivered":
-            self._dead.append(line[:-1] + b',"message":' + one.message.encode() + b"}")
-            self._dead.sync()
-        self._log.append(line)
+        self._ledger.settle(one.message, one.receiver, outcome, one.attempts, one.since_ns, now_ns, error)
         self._syncing.wake()
-
-    # ---- the file ----
-
-    def _open(self) -> LineLog:
-        """What is pending is queued again; what is settled and past its time is left out of the file."""
-        told: dict[str, tuple[Message, list[str], list[bytes]]] = {}
-        unread: list[BusError] = []
-
-        def known(position: int, line: bytes) -> None:
-            found = orjson.loads(line)
-            if "message" in found:
-                try:
-                    message = decode(orjson.dumps(found["message"]))
-                except BusError as error:  # of a version with other types
-                    self._dead.append(orjson.dumps({"status": "failed", "error": str(error)})[:-1] + b"," + line[1:])
-                    unread.append(error)
-                    return
-                told[message.message_id] = message, list(found["to"]), [line]
-            elif found["message_id"] in told:
-                _, open_, lines = told[found["message_id"]]
-                lines.append(line)
-                if found["receiver"] in open_:
-                    open_.remove(found["receiver"])
-
-        path = self._folder / MESSAGES
-        log = LineLog(self._disk, path, known)
-        now_ns = self._clock.now_ns()
-        kept = [one for one in told.values() if one[1] or one[0].expires_ns() > now_ns]
-        if len(kept) < len(told) or unread:
-            log.close()
-            self._dead.sync()
-            write_whole(self._disk, path, b"".join(line + b"\n" for _, _, lines in kept for line in lines))
-            log = LineLog(self._disk, path)
-        for message, receivers, _ in kept:
-            self._remember(message)
-            for receiver in receivers:
-                self._queue(message, receiver, 0)
-        return log

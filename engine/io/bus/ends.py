@@ -6,12 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 
+from engine.core.effects import Signal
+from engine.core.minutes import NS_PER_MS
 from engine.core.release import Reach
 from engine.io.bus.bus import Bus
 from engine.io.bus.message import Message, make
 from engine.io.publish.entry import Entry
 
 Put = Callable[[Sequence[tuple[str, str, bytes]]], Awaitable[None]]
+
+
+def market_event(signal: Signal) -> Message:
+    """A signal as it is said on the bus. Everything in it follows from the signal: created when its minute closed."""
+    data = {"id": signal.id, "signal": orjson.loads(signal.payload)}
+    return make("market_event", "alpha", None, data, signal.exchange_ts * NS_PER_MS)
 
 
 class MarketEvents:
@@ -24,8 +32,8 @@ class MarketEvents:
 
     async def send(self, entries: Sequence[Entry], published_ns: int) -> None:
         for entry in entries:
-            payload = orjson.loads(entry.signal.payload)
-            self._bus.send(make("market_event", "alpha", None, {"id": entry.id, "signal": payload}, entry.taken_ns))
+            self._bus.send(market_event(entry.signal), entry.position, entry.taken_ns)
+        await self._bus.durable()
 
     async def close(self) -> None:
         """The bus is its owner's."""

@@ -1,8 +1,10 @@
-"""How well messages arrive: rate and latency over the last five minutes."""
+"""What was said on a bus, and how well it arrives: counts of the session, rate and latency of the last five minutes."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.core.minutes import NS_PER_MS, NS_PER_S
@@ -14,31 +16,75 @@ RATE_GREEN_PCT, RATE_AMBER_PCT = 99.0, 95.0
 LATENCY_GREEN_MS, LATENCY_AMBER_MS = 50.0, 100.0
 
 Outcome = Literal["delivered", "failed", "expired"]
+OUTCOMES: tuple[Outcome, ...] = ("delivered", "failed", "expired")
 Colour = Literal["green", "amber", "red", "unknown"]
 
 
+@dataclass(slots=True)
+class Said:
+    """All messages of one type, in their order. digest: SHA-256 hex over the digest before and the id of the newest.
+
+    place: of the newest, where it came from; -1: none has one. Two buses with equal count and digest said the same.
+    """
+
+    count: int = 0
+    digest: str = ""
+    place: int = -1
+
+    def take(self, message_id: str, place: int) -> None:
+        self.count += 1
+        self.digest = hashlib.sha256((self.digest + message_id).encode()).hexdigest()
+        self.place = max(self.place, place)
+
+
 class Figures:
-    """What became of messages, each with the time it took from being created."""
+    """said: by type. counts: what became of messages, by receiver. Both are of the whole session."""
 
     def __init__(self) -> None:
-        self._settled: deque[tuple[int, Outcome, float]] = deque(maxlen=KEPT)
-        self.counts: dict[Outcome, int] = {"delivered": 0, "failed": 0, "expired": 0}
+        self.said: dict[str, Said] = {}
+        self.counts: dict[str, dict[Outcome, int]] = {}
+        self._settled: deque[tuple[int, str, Outcome, float]] = deque(maxlen=KEPT)
 
-    def settle(self, outcome: Outcome, created_ns: int, now_ns: int) -> None:
-        self._settled.append((now_ns, outcome, (now_ns - created_ns) / NS_PER_MS))
-        self.counts[outcome] += 1
+    def say(self, type_: str, message_id: str, place: int) -> None:
+        self.said.setdefault(type_, Said()).take(message_id, place)
 
-    def status(self, now_ns: int) -> dict[str, Any]:
-        """delivery_pct, latency_ms, and the colour of each; None and unknown if nothing settled in the window."""
+    def count(self, receiver: str, outcome: Outcome) -> None:
+        self.counts.setdefault(receiver, dict.fromkeys(OUTCOMES, 0))[outcome] += 1
+
+    def settle(self, receiver: str, outcome: Outcome, since_ns: int, now_ns: int) -> None:
+        """since_ns: from when on its latency counts."""
+        self._settled.append((now_ns, receiver, outcome, (now_ns - since_ns) / NS_PER_MS))
+        self.count(receiver, outcome)
+
+    def status(self, now_ns: int, pending: dict[str, int]) -> dict[str, Any]:
+        """As engine.io.status.Bus, but for `trouble`. pending: messages by receiver."""
         while self._settled and self._settled[0][0] < now_ns - WINDOW_NS:
             self._settled.popleft()
-        delivered_ms = [took_ms for _, outcome, took_ms in self._settled if outcome == "delivered"]
-        rate = 100.0 * len(delivered_ms) / len(self._settled) if self._settled else None
+        lately: dict[str, list[tuple[Outcome, float]]] = {}
+        for _, receiver, outcome, took_ms in self._settled:
+            lately.setdefault(receiver, []).append((outcome, took_ms))
+        names = sorted({*self.counts, *pending})
+        return self._of(names, pending, lately) | {
+            "said": {type_: said.count for type_, said in sorted(self.said.items())},
+            "modules": [{"name": name} | self._of([name], pending, lately) for name in names],
+        }
+
+    def _of(
+        self, names: list[str], pending: dict[str, int], lately: dict[str, list[tuple[Outcome, float]]]
+    ) -> dict[str, Any]:
+        """As engine.io.status.Delivered, of these receivers. lately: (outcome, ms) by receiver."""
+        settled = [one for name in names for one in lately.get(name, ())]
+        delivered_ms = [took_ms for outcome, took_ms in settled if outcome == "delivered"]
+        rate = 100.0 * len(delivered_ms) / len(settled) if settled else None
         latency = quantiles(delivered_ms)
-        return {
+        told: dict[str, Any] = {
+            outcome: sum(self.counts[name][outcome] for name in names if name in self.counts) for outcome in OUTCOMES
+        }
+        return told | {
+            "pending": sum(pending.get(name, 0) for name in names),
             "delivery_pct": rate, "delivery": rate_colour(rate),
             "latency_ms": latency, "latency": latency_colour(latency["p95"]),
-        } | self.counts  # fmt: skip
+        }  # fmt: skip
 
 
 def rate_colour(rate_pct: float | None) -> Colour:

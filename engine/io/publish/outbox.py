@@ -65,11 +65,8 @@ class Outbox:
                     "of another run; give a new session folder"
                 )
             return
-        try:
-            reach, why = self._reach(signal)
-        except Exception as error:  # closed on error
-            reach, why = Reach.LOG, f"the release raised {type(error).__name__}: {error}"
-        line = encode(self.log.end, link, place, signal, Reach(reach), why, self._clock.now_ns())
+        reach, why = reach_of(self._reach, signal)
+        line = encode(self.log.end, link, place, signal, reach, why, self._clock.now_ns())
         self.log.append(line)
         self._last = link, place, signal.id
         self.lines += 1
@@ -107,3 +104,12 @@ class Outbox:
 
     def close(self) -> None:
         self.log.close()
+
+
+def reach_of(reaches: Reaches, signal: Signal) -> tuple[Reach, str]:
+    """How far a signal may go when it is taken, and why no further. Closed on error: nothing raised lets it go on."""
+    try:
+        reach, why = reaches(signal)
+    except Exception as error:
+        return Reach.LOG, f"the release raised {type(error).__name__}: {error}"
+    return Reach(reach), why

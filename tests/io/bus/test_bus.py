@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 
 from engine.core.minutes import NS_PER_S
 from engine.core.release import Reach
-from engine.io.bus.bus import DEAD, MESSAGES, Bus
+from engine.io.bus.bus import Bus
 from engine.io.bus.ends import MarketEvents, Remote
 from engine.io.bus.figures import latency_colour, rate_colour
+from engine.io.bus.ledger import DEAD, MESSAGES
 from engine.io.bus.message import BusError, Message, decode, make
 from engine.io.disk import read_all, write_all
 from engine.io.publish.entry import decode as entry_of
@@ -301,17 +303,80 @@ def test_what_is_settled_and_past_its_time_is_left_out_of_the_file_and_what_is_p
     assert [line["message"]["data"]["n"] for line in again.lines(MESSAGES) if "message" in line] == [2, 3]
     assert again.bus.status()["pending"] == 1
     assert not again.bus.send(young)
+    said = {type_: one.count for type_, one in again.bus.figures.said.items()}
+    assert said == {"trading_plan": 2, "replication_signal": 1}
+    assert again.bus.status()["delivered"] == 2  # of the whole session, also what is no longer in the file
+
+
+def test_what_is_not_behind_the_newest_of_its_type_is_known_even_when_its_line_is_gone():
+    world = World()
+    first, other = world.plan(1), make("replication_signal", "alpha", "replicator", {"n": 2}, BEGUN_NS)
+    world.bus.register("decision_maker", "trading_plan", Heard())
+    assert world.bus.send(first, 100)
+    world.for_s(400)
+    world.bus.close()
+    again = World(world.disk.restart())
+    again.loop.now_ns = 400 * NS_PER_S
+    again.bus = Bus(SESSION, again.clock, again.disk)
+
+    assert [list(line) for line in again.lines(MESSAGES)] == [["totals"]]
+    assert not again.bus.send(first, 100)
+    assert again.bus.send(again.plan(3), 101)
+    assert again.bus.send(other, 50)  # of another type
+
+
+def test_each_module_has_figures_of_its_own():
+    world = World()
+    world.bus.register("trader", "intelligence_broadcast", Heard(failing(1, 2)))
+    world.bus.register("alpha", "intelligence_broadcast", Heard())
+    world.bus.register("replicator", "replication_signal", Heard())
+    world.bus.send(make("intelligence_broadcast", "risk", None, {"n": 1}, BEGUN_NS), since_ns=BEGUN_NS - 30_000_000)
+    world.bus.send(world.plan(1))
+
+    world.for_s(1)
+
+    told = world.bus.status()
+    assert told["said"] == {"intelligence_broadcast": 1, "trading_plan": 1}
+    modules = [
+        (one["name"], one["delivered"], one["failed"], one["pending"], one["delivery"]) for one in told["modules"]
+    ]
+    assert modules == [
+        ("alpha", 1, 0, 0, "green"), ("decision_maker", 0, 0, 1, "unknown"), ("replicator", 0, 0, 0, "unknown"),
+        ("trader", 0, 1, 0, "red"),
+    ]  # fmt: skip
+    assert told["modules"][0]["latency_ms"]["p95"] == 30.0
+    assert (told["delivered"], told["failed"], told["pending"], told["delivery_pct"]) == (1, 1, 1, 50.0)
+
+
+def test_signals_are_taken_when_they_are_durable_on_the_bus():
+    """So that the cursor of the delivery never stands behind a message that a crash could lose."""
+    world, taken = World(), list[int]()
+    entry = entry_of(0, line_of(0, 0, 0, signal(7), Reach.INTERNAL, "mode", BEGUN_NS))
+
+    async def story() -> None:
+        world.disk.capacity = 1
+        sending = asyncio.create_task(MarketEvents(world.bus).send([entry], 0))
+        await asyncio.sleep(2)
+        taken.append(sending.done())
+        world.disk.capacity = None
+        await sending
+        taken.append(len(world.lines(MESSAGES)))
+
+    world.for_s(1, story)
+
+    assert taken == [False, 1]
 
 
 def test_a_message_that_this_version_does_not_know_is_a_dead_letter():
     disk = MemoryDisk()
-    line = b'{"to":["x"],"message":{"type":"of_old","sender":"a","receiver":null,"data":{},"created_at":1}}\n'
+    message = b'{"type":"of_old","sender":"a","receiver":null,"data":{},"created_at":1}'
+    line = b'{"to":["x"],"place":-1,"since_ns":1,"message":' + message + b"}\n"
     write_all(disk, disk.create(SESSION / MESSAGES), line)
 
     world = World(disk)
 
     assert "of_old" in world.lines(DEAD)[0]["error"]
-    assert world.lines(MESSAGES) == []
+    assert world.lines(MESSAGES) == [{"totals": {"said": {}, "counts": {}}}]
 
 
 @pytest.mark.parametrize("power", [False, True])
@@ -359,7 +424,7 @@ def test_signals_come_onto_the_bus_once_and_remote_receivers_get_the_same_envelo
 
     world.bus.register("decision_maker", "market_event", heard)
     world.bus.register("elsewhere", "market_event", Remote(remote))
-    told = signal(7)
+    told = replace(signal(7), exchange_ts=BEGUN_NS // 1_000_000)
     entry = entry_of(0, line_of(0, 0, 0, told, Reach.INTERNAL, "mode", 5 + BEGUN_NS))
 
     async def twice() -> None:
@@ -371,4 +436,5 @@ def test_signals_come_onto_the_bus_once_and_remote_receivers_get_the_same_envelo
 
     (message,) = heard.messages
     assert message.data == {"id": told.id, "signal": orjson.loads(told.payload)}
+    assert message.created_at == BEGUN_NS  # when its minute closed, whenever it was taken
     assert [(id_, decode(content)) for id_, _, content in put] == [(message.message_id, message)]
