@@ -58,7 +58,7 @@ class Verdict:
         if self.links_before:
             told += f"; the {self.links_before} links before them were not compared, their journal was removed"
         if self.links_without_rows:
-            told += f"; of {self.links_without_rows} links only the digest, their rows were not there to be read"
+            told += f"; of {self.links_without_rows} links only the digest: their rows are not in the store"
         return told
 
 

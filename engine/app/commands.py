@@ -30,7 +30,8 @@ class Commands:
     async def obey(self, command: Command) -> dict[str, Any]:
         """Journal what was asked for; what came of it, once it is durable and obeyed: done, seq, sentence.
 
-        fault: if it is refused, whether what was asked is wrong (`input`) or cannot be now (`state`).
+        If it is refused, fault: whether what was asked is wrong (`input`) or cannot be now (`state`); unmet: what a
+        mode lacks, if that is why.
         """
         if command.command == "stop":
             self._app.tell("stop_asked", who=command.who)
@@ -95,7 +96,8 @@ def _said(events: Sequence[Event]) -> dict[str, Any]:
     for event in events:
         detail = event.detail
         if event.kind == "command_refused":
-            return {"done": False, "fault": detail["fault"], "sentence": str(detail["reason"])}
+            refused = {"done": False, "fault": detail["fault"], "sentence": str(detail["reason"])}
+            return refused | ({"unmet": detail["unmet"]} if detail.get("unmet") else {})
         if event.kind == "command":
             return {"sentence": f"{detail['command']}: was {detail['before']}, is {detail['after']}"}
     return {}

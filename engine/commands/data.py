@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,8 +151,11 @@ def verify(session: Path, as_json: bool) -> None:
             answer = {"verified": found is None, "origin": reader.origin, "complete": reader.complete} | counts
             terminal.emit(answer | {"difference": found.as_dict() if found else None})
         else:
-            cut = "" if reader.complete else "; the session was cut short, all it holds was compared"
-            cut = "; an engine runs in it, digests up to now were compared" if is_running else cut
+            if is_running:  # it has the store
+                verdict = replace(verdict, links_without_rows=0)
+                cut = "; so far and by digest only, for an engine runs in it"
+            else:
+                cut = "" if reader.complete else "; the session was cut short, all it holds was compared"
             click.echo(verdict.sentence() + cut)
     if verdict.difference:
         raise Stop(Exit.VERIFICATION)

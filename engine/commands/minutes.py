@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from engine.commands import terminal
+from engine.commands.event_words import clock, sentence
 from engine.core.effects import Effect, Event, MinuteRows
 from engine.core.minutes import label
 from engine.core.schema import NULL, Reason, Status, reason_names
@@ -138,10 +138,7 @@ class MinuteTable:
 
 def event_line(event: Event) -> str:
     """`12:03:07 connection_down hyperliquid: connection 1, reason closed by the venue`."""
-    at = datetime.fromtimestamp(event.at_ns // 1_000_000_000, UTC).strftime("%H:%M:%S")
-    whose = " ".join(filter(None, (event.venue, event.symbol)))
-    detail = ", ".join(f"{name} {value}" for name, value in event.detail.items() if value not in ("", None))
-    return f"{at} {event.kind} {whose}".rstrip() + (f": {detail}" if detail else "")
+    return f"{clock(event.at_ns)} {sentence(event.kind, event.venue, event.symbol, event.detail)}"
 
 
 def cells_of(minute: MinuteRows, symbol: str, price_decimals: int, quantity_decimals: int, row: Any) -> tuple[str, ...]:

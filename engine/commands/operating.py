@@ -79,7 +79,15 @@ def must_be_done(answer: dict[str, Any], as_json: bool) -> None:
     """Stop with the sentence of a refusal: exit code 2 if what was asked is wrong, 1 if it only cannot be now."""
     if not answer["done"]:
         code = Exit.USAGE if answer["fault"] == "input" else Exit.ERROR
-        raise Stop(code, "" if as_json else str(answer["sentence"]))
+        raise Stop(code, "" if as_json else refusal(answer))
+
+
+def refusal(answer: dict[str, Any]) -> str:
+    """Its sentence; what a mode lacks stands line by line."""
+    if not answer.get("unmet"):
+        return str(answer["sentence"])
+    lines = ["refused, for this is unmet:", *(f"  {one}" for one in answer["unmet"])]
+    return "\n".join([*lines, '--override "REASON" passes over it; who, why and what was unmet are written down'])
 
 
 def _colour(found: Any) -> Colour:

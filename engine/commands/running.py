@@ -207,7 +207,7 @@ def _obey_signals(app: App) -> None:
     def ask(name: str) -> None:
         asked.append(name)
         if len(asked) > 1:
-            terminal.note("aborted; what was durable is in the journal")
+            terminal.note("\naborted; what was durable is in the journal")  # behind a table that is being drawn
             os._exit(Exit.INTERRUPTED)
         terminal.note(f"{name}: stopping; once more to abort")
         app.stop(name)

@@ -1,7 +1,8 @@
-"""`conveyor signals`: the outbox of a session in a terminal, whether an engine runs in it or not."""
+"""`conveyor signals`: the outbox of a session in a terminal, and what a webhook gets of it."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -62,16 +63,19 @@ def tail(session: Path | None, follow: bool, count: int, as_json: bool) -> None:
 def shown(entry: Entry) -> str:
     """One line for a terminal."""
     signal = entry.signal
-    at = datetime.fromtimestamp(signal.exchange_ts / 1000, UTC).strftime("%m-%d %H:%M")
-    filled = round(signal.severity * BAR / 100)
-    bar = "█" * filled + "░" * (BAR - filled)
+    told = line_of(signal.exchange_ts, signal.venue, signal.symbol, signal.detector, signal.direction, signal.severity)
     reach = entry.reach.name.lower() + (f" ({entry.why})" if entry.why else "")
-    colour = "red" if signal.severity >= 85 else "yellow" if signal.severity >= 70 else None
-    who = f"{signal.venue}:{signal.symbol}"
-    return (
-        f"{at}  {who:<24} {signal.detector:<26} {ARROWS[signal.direction]} "
-        f"{click.style(bar, fg=colour)} {signal.severity:3}  {click.style(reach, dim=entry.why != '')}"
-    )
+    return f"{told}  {click.style(reach, dim=entry.why != '')}"
+
+
+def line_of(exchange_ts: int, venue: str, symbol: str, detector: str, direction: int, severity: int) -> str:
+    """exchange_ts: close of its minute, ms UTC."""
+    at = datetime.fromtimestamp(exchange_ts / 1000, UTC).strftime("%m-%d %H:%M")
+    filled = round(severity * BAR / 100)
+    bar = "█" * filled + "░" * (BAR - filled)
+    colour = "red" if severity >= 85 else "yellow" if severity >= 70 else None
+    who = f"{venue}:{symbol}"
+    return f"{at}  {who:<24} {detector:<26} {ARROWS[direction]} {click.style(bar, fg=colour)} {severity:3}"
 
 
 def newest(file: Any, count: int) -> int:
@@ -106,3 +110,41 @@ def lines_of(file: Any, position: int, follow: bool) -> Iterator[tuple[int, byte
             if not follow:
                 return
             time.sleep(FOLLOW_S)
+
+
+@signals.command(cls=terminal.Verb)
+@click.option("--port", type=click.IntRange(0, 65_535), default=9191, show_default=True, help="0: any that is free.")
+@click.option("--secret-env", metavar="NAME", help="Environment variable with the secret that signs the POSTs.")
+@click.option("--json", "as_json", is_flag=True, help="Print each message as it came.")
+def receive(port: int, secret_env: str | None, as_json: bool) -> None:
+    """Take signals as a webhook of this machine and print them, until Ctrl-C: to see what leaves an engine.
+
+    What came before is not printed again. With a secret, a POST that is not signed by it is refused.
+    """
+    import asyncio
+
+    from engine.io.publish.receiver import Receiver
+
+    secret = os.environ.get(secret_env, "").encode() if secret_env else b""
+    if secret_env and not secret:
+        raise ConfigError(f"the environment variable {secret_env} is empty; every signature would be wrong")
+
+    def show(message: dict[str, Any]) -> None:
+        if as_json:
+            terminal.emit(message)
+            return
+        payload = message["payload"]
+        event, direction = payload["event"], (payload["signal"] > 0) - (payload["signal"] < 0)
+        told = payload["venue"], payload["symbol"], payload["detector_id"], direction, event["severity"]
+        click.echo(line_of(event["exchange_ts"], *told))
+
+    async def serve() -> None:
+        receiver = Receiver(show, secret)
+        bound = await receiver.start(port)
+        terminal.note(f"waiting for signals; --set publish.webhook_url=http://127.0.0.1:{bound}/ sends them here")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await receiver.stop()
+
+    asyncio.run(serve())

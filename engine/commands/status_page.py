@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.event_words import clock, sentence
 from engine.core.minutes import MS_PER_MINUTE, label
 from engine.io.health import NOT_BUILT, Indicator, indicators, worst
 from engine.io.status import Release, Status
@@ -205,14 +206,8 @@ def _recent(status: Status) -> list[Line]:
     lines: list[Line] = []
     for event in reversed(events):
         at = clock(event["at_ns"]) if event.get("at_ns") is not None else ""
-        who = " ".join(part for part in (event.get("venue", ""), event.get("symbol", "")) if part)
-        told = {name: value for name, value in (event.get("detail") or {}).items() if value not in ("", None, [])}
-        arguments = told.pop("arguments", [])
-        if command := told.pop("command", ""):  # the words that were typed
-            who = " ".join([str(command), *map(str, arguments)])
-        detail = ", ".join(f"{name} {value}" for name, value in told.items())
-        words = "  ".join(part for part in (str(event["kind"]), who, detail) if part)
-        lines.append([("dim", f"{at:<{COLOUR_WIDTH + 1}}"), ("", _printable(words))])
+        said = sentence(str(event["kind"]), event.get("venue", ""), event.get("symbol", ""), event.get("detail") or {})
+        lines.append([("dim", f"{at:<{COLOUR_WIDTH + 1}}"), ("", _printable(said))])
     return [[], *lines] if lines else []
 
 
@@ -226,12 +221,6 @@ def duration(seconds: float) -> str:
     if whole < 172_800:
         return f"{whole // 3600} h {whole // 60 % 60:02} min"
     return f"{whole // 86_400} d {whole // 3600 % 24} h"
-
-
-def clock(time_ns: int) -> str:
-    """`14:22:05`, UTC."""
-    second = time_ns // NS_PER_S % 86_400
-    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
 
 
 def _wrapped(words: str, width: int) -> list[str]:

@@ -257,7 +257,8 @@ def _bar(description: str, total: float | None, unit: str) -> Iterator[Advance]:
         def render(self, task: Task) -> Text:
             rate = task.finished_speed or task.speed
             pace = f", {_amount(rate, unit)}/s" if rate else ""
-            of = f" of {_amount(task.total, unit)}" if task.total is not None else ""
+            # What is read may grow meanwhile.
+            of = f" of {_amount(max(task.total, task.completed), unit)}" if task.total is not None else ""
             return Text(f"{_amount(task.completed, unit)}{of}{pace}")
 
     columns = (
@@ -303,7 +304,7 @@ class PlainProgress:
             return f"{self.description}: {_amount(self.done, self.unit)}{self._pace(seconds)}"
         left = f", {_duration((self.total - self.done) * seconds / self.done)} left" if self.done else ""
         share = min(100, int(100 * self.done / self.total))
-        amounts = f"{_amount(self.done, self.unit)} of {_amount(self.total, self.unit)}"
+        amounts = f"{_amount(self.done, self.unit)} of {_amount(max(self.total, self.done), self.unit)}"
         newest = f", {self.what}" if self.what else ""
         return f"{self.description}: {share} %, {amounts}{newest}{self._pace(seconds)}{left}"
 

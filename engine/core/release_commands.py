@@ -21,11 +21,15 @@ def obey(release: Release, command: Command, seq: int, at_ns: int, detectors: Se
     try:
         after = VERBS[command.command](release, command, at_ns, detectors)
     except RefusedError as refused:
-        return [Event(seq, at_ns, "command_refused", "", "", told | {"fault": refused.fault, "reason": str(refused)})]
+        told |= {"fault": refused.fault, "reason": str(refused), "unmet": list(command.unmet or ())}
+        return [Event(seq, at_ns, "command_refused", "", "", told)]
     if command.override:
         told |= {"override": command.override, "unmet": list(command.unmet or ())}
-    shown = _shown_mode if command.command == "mode" else _shown_kills
-    event = Event(seq, at_ns, "command", "", "", told | {"before": shown(release), "after": shown(after)})
+    if command.command == "mode":
+        told |= {"before": release.mode, "after": _shown_mode(after)}
+    else:
+        told |= {"before": _shown_kills(release), "after": _shown_kills(after)}
+    event = Event(seq, at_ns, "command", "", "", told)
     return [event] if after == release else [event, Released(seq, after)]
 
 

@@ -102,3 +102,38 @@ def test_a_run_that_shows_nothing_prints_no_heading(capsys: pytest.CaptureFixtur
 def test_an_event_as_a_line():
     event = Event(5, 3_600 * 10**9, "clock_step", "", "", {"step_ms": 900, "reason": ""})
     assert event_line(event) == "01:00:00 clock_step: step_ms 900"
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            Event(1, 0, "gap", "hyperliquid", "", {"connection": 1, "from_ns": 3_600_705 * 10**6, "symbols": 3}),
+            "gap hyperliquid: connection 1, from 01:00:00.705, symbols 3",
+        ),
+        (
+            Event(1, 0, "primed", "hyperliquid", "BTC", {"newest_ms": 3_660_000, "journal": "b6aa9ea7ff41" + "0" * 52}),
+            "primed hyperliquid BTC: minute ending 01:01, journal b6aa9ea7ff41",
+        ),
+        (
+            Event(1, 0, "universe", "hyperliquid", "", {"added": ("BTC", "ETH"), "removed": (), "why": {"BTC": "pin"}}),
+            "universe hyperliquid: added BTC ETH, why BTC pin",
+        ),
+        (
+            Event(1, 0, "command", "", "", {
+                "command": "mode", "arguments": ["canary"], "who": "root", "override": "drill 7",
+                "unmet": ["replay: none of this session", "quality: 3 rows"], "before": "shadow", "after": "canary",
+            }),
+            "command mode canary: who root, override drill 7, unmet replay: none of this session; quality: 3 rows, "
+            "before shadow, after canary",
+        ),
+        (
+            Event(1, 0, "command_refused", "", "", {
+                "command": "mode", "arguments": ["canary"], "fault": "state", "reason": "unmet: a", "unmet": ["a"],
+            }),
+            "command_refused mode canary: reason unmet: a",
+        ),
+    ],
+)  # fmt: skip
+def test_what_happened_is_told_with_times_of_day_and_without_brackets(event: Event, line: str):
+    assert event_line(event) == f"00:00:00 {line}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal as signals
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
+import pytest
 from click.testing import CliRunner
 
 from engine.cli import cli
@@ -15,8 +19,13 @@ from engine.commands.signals import lines_of, newest
 from engine.core.effects import Signal
 from engine.core.release import Reach
 from engine.io.clock import AnchoredClock
+from engine.io.publish.entry import Entry, decode, encode
 from engine.io.publish.outbox import Outbox
+from engine.io.publish.sink import SinkDownError
+from engine.io.publish.webhook import Webhook
 from tests.io.publish.made import BEGUN_NS, minute, minutes, signal
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def reaches(signal: Signal) -> tuple[Reach, str]:
@@ -79,8 +88,7 @@ def test_it_follows_what_comes_and_waits_for_whole_lines(tmp_path: Path):
     outbox = session(tmp_path)
     asked = ["signals", "tail", str(tmp_path), "--lines", "1", "--follow", "--json"]
     command = [sys.executable, "-m", "engine.cli", *asked]
-    root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
         assert process.stdout is not None
         assert orjson.loads(process.stdout.readline())["id"] == "s000203"
@@ -91,3 +99,52 @@ def test_it_follows_what_comes_and_waits_for_whole_lines(tmp_path: Path):
         process.kill()
         process.wait()
         outbox.close()
+
+
+PAYLOAD = {
+    "detector_id": "spike_burst_v1", "signal": -0.83, "symbol": "ETH", "venue": "hyperliquid",
+    "event": {
+        "debounce_key": "hyperliquid:ETH:spike:1m", "emitted_at": 1_700_000_160_000, "severity": 83,
+        "exchange_ts": 1_700_000_160_000,
+    },
+}  # fmt: skip
+
+
+def test_what_a_webhook_gets_is_printed_once(tmp_path: Path):
+    command = [sys.executable, "-m", "engine.cli", "signals", "receive", "--port", "0", "--secret-env", "HOOK"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "HOOK": "a secret"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = process.stderr.readline().partition("publish.webhook_url=")[2].split()[0]
+        one = signal(0)
+        entry = decode(0, encode(0, 0, 0, replace(one, payload=orjson.dumps(PAYLOAD)), Reach.OUTSIDE, "", 0))
+        asyncio.run(post(url, entry, b"a secret"))
+        with pytest.raises(SinkDownError, match="signature"):
+            asyncio.run(post(url, entry, b""))
+        process.send_signal(signals.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert out == "11-14 22:16  hyperliquid:ETH          spike_burst_v1             ▼ ████████░░  83\n"
+    assert err == "interrupted\n"
+
+
+async def post(url: str, entry: Entry, secret: bytes) -> None:
+    hook = Webhook(url, secret)
+    try:
+        for _ in range(2):
+            await hook.send([entry], BEGUN_NS)
+    finally:
+        await hook.close()
+
+
+def test_a_secret_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("HOOK", raising=False)
+    said = CliRunner().invoke(cli, ["signals", "receive", "--port", "0", "--secret-env", "HOOK"])
+    assert said.exit_code == 2
+    assert "the environment variable HOOK is empty" in said.output

@@ -86,7 +86,7 @@ symbols hyperliquid without depth: SOL
 00:03   hyperliquid BTC stale: gap disconnected
 00:03   hyperliquid ETH partial: book_gap
 
-00:02:56 connection_down  hyperliquid  reason no pong [2J"""
+00:02:56 connection_down hyperliquid: reason no pong [2J"""
 
 
 @pytest.mark.parametrize(("status", "expected"), [(WELL, WELL_PAGE), (SICK, SICK_PAGE)], ids=["well", "sick"])
@@ -279,6 +279,20 @@ def test_ctl_gives_the_command_and_says_what_came_of_it(tmp_path: Path):
         ("pin", ["hyperliquid:BTC", "hyperliquid:ETH"]), ("unpin", ["x:BTC"]), ("mode", ["canary"]),
         ("emergency-top5", []),
     ]  # fmt: skip
+
+
+def test_what_a_mode_lacks_stands_line_by_line(tmp_path: Path):
+    with serving(tmp_path) as engine:
+        engine.answer = {
+            "done": False, "fault": "state", "seq": 10, "sentence": "mode canary is refused, unmet: a: 1; b: 2",
+            "unmet": ["a: 1", "b: 2"],
+        }  # fmt: skip
+        refused = conveyor("ctl", "mode", "canary", "--session", str(tmp_path))
+
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    lines = refused.stderr.splitlines()
+    assert lines[:3] == ["refused, for this is unmet:", "  a: 1", "  b: 2"]
+    assert lines[3].startswith('--override "REASON"')
 
 
 def test_a_command_that_needs_arguments_says_so(tmp_path: Path):

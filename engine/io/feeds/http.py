@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 
@@ -47,9 +48,16 @@ class AiohttpHttp:
                 f"{method} {url}: its certificate is not to be trusted; check the address and the host's clock"
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise FeedError(
-                f"{method} {url}: {error or type(error).__name__}; check the network and the address"
-            ) from error
+            raise FeedError(f"{method} {url}: {told(error)}; check the network and the address") from error
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def told(error: Exception) -> str:
+    """In words, without aiohttp's inner ones."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+        number = cause.errno or 0
+        return f"cannot be reached ({os.strerror(number) if number > 0 else cause.strerror or cause})"
+    return str(error) or type(error).__name__

@@ -14,6 +14,7 @@ from config.publish import Publish
 from engine.core.errors import ConfigError
 from engine.core.minutes import NS_PER_S
 from engine.core.release import Reach
+from engine.io.feeds.http import told
 from engine.io.publish.entry import Entry
 from engine.io.publish.sink import SinkDownError, SinkRefusedError
 
@@ -43,9 +44,7 @@ class Webhook:
                 said = (await answer.content.read(REASON_BYTES_MAX)).decode("utf-8", "replace")
                 status, retry_after = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SinkDownError(
-                f"webhook: {error or type(error).__name__}; check the network and the address"
-            ) from error
+            raise SinkDownError(f"webhook: {told(error)}; check the network and the address") from error
         if 200 <= status < 300:
             return
         sentence = f"webhook: answered {status} {said}".rstrip()

@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from config.publish import Publish
 from engine.core.errors import ConfigError
 from engine.io.publish.entry import Entry, decode, encode
+from engine.io.publish.receiver import Receiver
 from engine.io.publish.sink import SinkDownError, SinkRefusedError
 from engine.io.publish.webhook import Webhook, secret_of
 from tests.io.publish.made import outside, signal
@@ -103,7 +104,9 @@ def test_trouble_of_the_signal_is_a_refusal_with_what_was_said(status: int):
 def test_nobody_at_the_address_is_trouble_too():
     async def story() -> None:
         hook = Webhook("http://127.0.0.1:1/hook")
-        with pytest.raises(SinkDownError, match="check the network and the address"):
+        with pytest.raises(
+            SinkDownError, match=r"cannot be reached \(Connection refused\); check the network and the address"
+        ):
             await hook.send(entries(1), NOW_NS)
         await hook.close()
 
@@ -122,3 +125,37 @@ def test_the_secret_comes_from_the_environment_or_a_file_or_is_missed(monkeypatc
         secret_of(Publish(webhook_secret_env="MISSING"))
     with pytest.raises(ConfigError, match="cannot be read"):
         secret_of(Publish(webhook_secret_file=str(tmp_path / "none")))
+
+
+def test_the_receiver_takes_what_is_signed_and_new_and_answers_behind_it():
+    taken: list[str] = []
+
+    async def story() -> None:
+        receiver = Receiver(lambda message: taken.append(message["id"]), b"a secret")
+        url = f"http://127.0.0.1:{await receiver.start(0)}/"
+        hook, forger = Webhook(url, b"a secret"), Webhook(url, b"another")
+        await hook.send(entries(2), NOW_NS)
+        await hook.send(entries(3), NOW_NS + 1)
+        with pytest.raises(SinkDownError, match="answered 401 the signature is wrong"):
+            await forger.send(entries(4), NOW_NS)
+        await hook.close()
+        await forger.close()
+        await receiver.stop()
+
+    asyncio.run(story())
+    assert taken == ["s000000", "s000001", "s000002"]
+
+
+def test_what_the_receiver_cannot_read_is_a_refusal():
+    async def story() -> None:
+        receiver = Receiver(lambda message: None)
+        port = await receiver.start(0)
+        async with ClientSession() as client:
+            for body in (b"[", b"{}x", b"[{}]", b"[1]", b'[{"id": 1, "payload": {}}]'):
+                async with client.post(f"http://127.0.0.1:{port}/any/where", data=body) as answer:
+                    assert answer.status == 400
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}"):
+            await Receiver(lambda message: None).start(port)
+        await receiver.stop()
+
+    asyncio.run(story())
