@@ -316,6 +316,15 @@ class Retention(Section):
     store_days_max: float = Field(
         90.0, ge=0.01, le=3650, description="Age above which minute rows are removed from the store."
     )
+    signals_mib_max: float = Field(
+        256.0,
+        ge=8,
+        le=1_000_000,
+        description="Size of the outbox above which its oldest signals go, once sent.",
+    )
+    signals_days_max: float = Field(
+        90.0, ge=0.01, le=3650, description="Age above which signals are removed from the outbox, once sent."
+    )
     logs_mib_max: float = Field(
         256.0, ge=0.01, le=1_000_000, description="Size of all log files above which the oldest are removed."
     )

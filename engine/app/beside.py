@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.core.errors import ConfigError
+from engine.core.minutes import NS_PER_S
 from engine.io.control import Control, Query
 from engine.io.metrics import MetricsPort
 from engine.io.query import run_query
-from engine.io.retention import DiskUse, Retention
+from engine.io.retention import DAY_S, MIB, DiskUse, Retention
 
 if TYPE_CHECKING:
     from engine.app.live import App
@@ -60,7 +61,23 @@ class Beside:
     def look(self) -> None:
         """At the disk, unless the last look goes on."""
         if self._retention and (self._looking is None or self._looking.done()):
+            self._retention.removed_bytes += self._forget_signals()
             self._looking = asyncio.get_running_loop().run_in_executor(self._thread, self._retention.look)
+
+    def _forget_signals(self) -> int:
+        """Of the outbox, which is read in the loop, so in the loop; bytes removed."""
+        app, limits = self._app, self._app.config.retention
+        if app.outward is None:
+            return 0
+        before_ns = app.clock.now_ns() - int(limits.signals_days_max * DAY_S * NS_PER_S)
+        try:
+            removed = app.outward.publisher.forget(before_ns, int(limits.signals_mib_max * MIB))
+        except OSError as error:
+            app.tell("signals_not_pruned", error=str(error))
+            return 0
+        if removed:
+            app.tell("signals_pruned", bytes=removed, first_position=app.outward.publisher.outbox.log.firsts[0])
+        return removed
 
     async def close(self) -> None:
         await self._control.close()

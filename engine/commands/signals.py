@@ -42,22 +42,20 @@ def tail(session: Path | None, follow: bool, count: int, as_json: bool) -> None:
     from engine.io.publish.entry import decode
     from engine.io.publish.outbox import SIGNALS
 
-    path = (session or find(None).session) / SIGNALS
-    if not path.exists():
-        replayed = path.with_name("manifest.json").exists()
+    folder = (session or find(None).session) / SIGNALS
+    if not files_of(folder):
+        replayed = folder.with_name("manifest.json").exists()
         raise ConfigError(
-            f"{path.parent} is no live session, so it has no outbox; its signals: "
-            f'conveyor sql {path.parent} "SELECT * FROM signals"'
+            f"{folder.parent} is no live session, so it has no outbox; its signals: "
+            f'conveyor sql {folder.parent} "SELECT * FROM signals"'
             if replayed
-            else f"{path.parent} has no {SIGNALS}; give the folder of a live session"
+            else f"{folder.parent} has no outbox {SIGNALS}; give the folder of a live session"
         )
-    with path.open("rb") as file:
-        begin = newest(file, count)
-        for position, line in lines_of(file, begin, follow):
-            if as_json:
-                click.echo(line)
-            else:
-                click.echo(shown(decode(position, line)))
+    for position, line in lines_of(folder, newest(folder, count), follow):
+        if as_json:
+            click.echo(line)
+        else:
+            click.echo(shown(decode(position, line)))
 
 
 def shown(entry: Entry) -> str:
@@ -78,30 +76,35 @@ def line_of(exchange_ts: int, venue: str, symbol: str, detector: str, direction:
     return f"{at}  {who:<24} {detector:<26} {ARROWS[direction]} {click.style(bar, fg=colour)} {severity:3}"
 
 
-def newest(file: Any, count: int) -> int:
-    """Where the last `count` whole lines begin."""
-    end = file.seek(0, 2)
-    position, feeds = end, 0
-    while position > 0:
-        begin = max(position - READ_BYTES, 0)
-        file.seek(begin)
-        content = file.read(position - begin)
-        at = len(content)
-        while (at := content.rfind(b"\n", 0, at)) >= 0:
-            feeds += 1
-            if feeds == count + 1:
-                return int(begin + at + 1)
-        position = begin
-    return 0
+def files_of(folder: Path) -> list[tuple[int, Path]]:
+    """(position of its first line, file) of an outbox, oldest first."""
+    return [(int(path.stem), path) for path in sorted(folder.glob("*.jsonl"))]
 
 
-def lines_of(file: Any, position: int, follow: bool) -> Iterator[tuple[int, bytes]]:
+def newest(folder: Path, count: int) -> int:
+    """Position at which the last `count` whole lines begin."""
+    files = files_of(folder)
+    for first, path in reversed(files):
+        content = path.read_bytes()
+        if (lines := content.count(b"\n")) >= count:
+            at = content.rfind(b"\n") + 1
+            for _ in range(count):
+                at = content.rfind(b"\n", 0, at - 1) + 1
+            return first + at
+        count -= lines
+    return files[0][0]
+
+
+def lines_of(folder: Path, position: int, follow: bool) -> Iterator[tuple[int, bytes]]:
     """(position, line) of whole lines; follow: for ever. A file cut shorter by a restart goes on at its new end."""
     while True:
-        size = file.seek(0, 2)
-        position = min(position, size)
-        file.seek(position)
-        content = file.read(READ_BYTES)
+        files = files_of(folder)
+        position = max(position, files[0][0])  # what was removed meanwhile is not waited for
+        first, path = max(file for file in files if file[0] <= position)
+        with path.open("rb") as file:
+            position = min(position, first + file.seek(0, 2))
+            file.seek(position - first)
+            content = file.read(READ_BYTES)
         whole = content.rfind(b"\n") + 1
         for line in content[:whole].splitlines():
             yield position, line

@@ -203,7 +203,7 @@ def modules(bus: Any) -> tuple[Colour, str]:
 
 
 def _sinks(publish: Any) -> tuple[Colour, str]:
-    words = f"{publish['signals']:,} signals in the outbox"
+    words = f"{publish['signals']:,} signals came into the outbox"
     if publish["trouble"]:
         return "red", f"{words}; {publish['trouble']}"
     ill = [sink["name"] for sink in publish["sinks"] if sink["trouble"]]

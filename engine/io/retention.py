@@ -1,8 +1,9 @@
 """The disk a session lives on: what it holds, how fast that grows, what is removed so that it never fills.
 
-A size cap and an age for the journal, an age for rows, both for logs. Of the journal only what a key frame stands in
-for is removed (engine/io/pruning.py), so a replay of the rest is always possible. Where the disk itself gets short,
-more of the journal goes than the cap asks for; at the very end the store has to wait, and only the journal writes.
+A size cap and an age for the journal, an age for rows, both for logs. (For signals too, which engine/app/beside.py
+removes.) Of the journal only what a key frame stands in for is removed (engine/io/pruning.py), so a replay of the rest
+is always possible. Where the disk itself gets short, more of the journal goes than the cap asks for; at the very end
+the store has to wait, and only the journal writes.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Retention:
 
     now_ns: UTC of the run's clock, by which ages are judged. forget_rows: told the close (ms UTC) before which rows
     may go. hold_store: told whether the store must wait because the disk is nearly full. report(kind, detail): what a
-    person should read: journal_pruned, disk_amber, disk_red, disk_green.
+    person should read: journal_pruned, disk_amber, disk_red, disk_green. removed_bytes: in this process; whoever
+    removes something beside it, between two looks, adds to it.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Retention:
         self._hold_store = hold_store or (lambda _hold: None)
         self._report = report or (lambda _kind, _detail: None)
         self._samples: deque[tuple[float, int]] = deque()  # (s, bytes produced so far)
-        self._removed_bytes = self._removed_journal_bytes = 0
+        self.removed_bytes = self._removed_journal_bytes = 0
         self._forgotten_s = -DAY_S
         self._swept = False
         self.use: DiskUse | None = None  # of the last look
@@ -147,7 +149,7 @@ class Retention:
         if chosen:
             seq, segments = chosen
             removed = prune(self._disk, self._journal, seq, segments)
-            self._removed_bytes += removed
+            self.removed_bytes += removed
             self._removed_journal_bytes += removed
             detail = {"segments": str(len(segments)), "bytes": str(removed), "replay_begins_behind_seq": str(seq)}
             self._report("journal_pruned", detail)
@@ -168,7 +170,7 @@ class Retention:
             if wanted and age_s > LOG_IN_USE_S:
                 path.unlink()
                 total -= facts.st_size
-                self._removed_bytes += facts.st_size
+                self.removed_bytes += facts.st_size
 
     # What there is.
 
@@ -189,7 +191,7 @@ class Retention:
             state = "red"
         return DiskUse(
             state, free, total, journal_bytes, self._journal_bytes_max(), store_bytes, logs_bytes, growth,
-            self._removed_bytes, trouble,
+            self.removed_bytes, trouble,
         )  # fmt: skip
 
     def _growth(self, produced: int) -> float | None:

@@ -240,7 +240,7 @@ class Sink(TypedDict):
 
 
 class Publish(TypedDict):
-    """signals: in the outbox. outside: whether anything exists that can send outside of the process."""
+    """signals: that ever came into the outbox. outside: whether anything exists that can send out of the process."""
 
     signals: int
     outside: bool

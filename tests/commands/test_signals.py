@@ -15,10 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import cli
-from engine.commands.signals import lines_of, newest
+from engine.commands.signals import files_of, lines_of, newest
 from engine.core.effects import Signal
 from engine.core.release import Reach
 from engine.io.clock import AnchoredClock
+from engine.io.disk import OS_DISK
+from engine.io.line_log import LineLog
 from engine.io.publish.entry import Entry, decode, encode
 from engine.io.publish.outbox import Outbox
 from engine.io.publish.sink import SinkDownError
@@ -33,9 +35,12 @@ def reaches(signal: Signal) -> tuple[Reach, str]:
 
 
 def session(folder: Path) -> Outbox:
-    outbox = Outbox(folder, AnchoredClock(BEGUN_NS), reaches)
-    outbox.perform(minutes(3, 4))
-    assert outbox.sync()
+    """Three minutes of four signals, a file each."""
+    outbox = Outbox(folder, AnchoredClock(BEGUN_NS), reaches, file_bytes=500)
+    for one in minutes(3, 4):
+        outbox.perform([one])
+        assert outbox.sync()
+    assert len(files_of(folder / "signals")) == 3
     return outbox
 
 
@@ -65,23 +70,36 @@ def test_as_json_the_lines_are_those_of_the_file(tmp_path: Path):
 
     said = CliRunner().invoke(cli, ["signals", "tail", str(tmp_path), "--json"])
 
-    assert said.stdout_bytes == (tmp_path / "signals.jsonl").read_bytes()
+    assert said.stdout_bytes == b"".join(path.read_bytes() for _, path in files_of(tmp_path / "signals"))
 
 
 def test_a_folder_without_an_outbox_is_told_so(tmp_path: Path):
     said = CliRunner().invoke(cli, ["signals", "tail", str(tmp_path)])
 
     assert said.exit_code == 2
-    assert "has no signals.jsonl; give the folder of a live session" in said.output
+    assert "has no outbox signals; give the folder of a live session" in said.output
 
 
 def test_any_number_of_lines_is_found_from_the_end_also_over_many_readings(tmp_path: Path):
-    path = tmp_path / "lines"
-    path.write_bytes(b"".join(b"%d%s\n" % (n, b"x" * 1000) for n in range(2000)))
-    with path.open("rb") as file:
-        for count in (0, 1, 7, 400, 1999, 2000, 5000):
-            found = [line for _, line in lines_of(file, newest(file, count), follow=False)]
-            assert [int(line.split(b"x")[0]) for line in found] == list(range(max(2000 - count, 0), 2000))
+    log = LineLog(OS_DISK, tmp_path / "lines", file_bytes=600_000)
+    for n in range(2000):
+        log.append(b'"%d %s"' % (n, b"x" * 1000))
+        if n % 100 == 0:
+            log.sync()
+    log.close()
+    assert len(files_of(tmp_path / "lines")) == 4
+    for count in (0, 1, 7, 400, 601, 1999, 2000, 5000):
+        found = [line for _, line in lines_of(tmp_path / "lines", newest(tmp_path / "lines", count), follow=False)]
+        assert [int(line[1:].split(b" ")[0]) for line in found] == list(range(max(2000 - count, 0), 2000))
+
+
+def test_what_is_removed_while_it_is_read_is_passed_over(tmp_path: Path):
+    outbox = session(tmp_path)
+    begin = newest(tmp_path / "signals", 12)
+    outbox.log.forget()
+
+    found = [line for _, line in lines_of(tmp_path / "signals", begin, follow=False)]
+    assert [orjson.loads(line)["number"] for line in found] == list(range(4, 12))
 
 
 def test_it_follows_what_comes_and_waits_for_whole_lines(tmp_path: Path):
@@ -121,7 +139,7 @@ def test_what_a_webhook_gets_is_printed_once(tmp_path: Path):
         assert process.stderr is not None
         url = process.stderr.readline().partition("publish.webhook_url=")[2].split()[0]
         one = signal(0)
-        entry = decode(0, encode(0, 0, 0, replace(one, payload=orjson.dumps(PAYLOAD)), Reach.OUTSIDE, "", 0))
+        entry = decode(0, encode(0, 0, 0, 0, replace(one, payload=orjson.dumps(PAYLOAD)), Reach.OUTSIDE, "", 0))
         asyncio.run(post(url, entry, b"a secret"))
         with pytest.raises(SinkDownError, match="signature"):
             asyncio.run(post(url, entry, b""))

@@ -370,7 +370,7 @@ def test_sinks_and_bus_are_shown_with_what_waits_and_what_is_wrong():
     words = "webhook: 1,200 delivered, 3 failed, 2 held, 41 waiting, the oldest for 12 s, p50 3.0 p95 9.0 ms behind"
     assert f"sink    {words} the outbox" in told
     assert "        webhook: answered 503" in told
-    assert "red     publishing   1,243 signals in the outbox; no secret" in told
+    assert "red     publishing   1,243 signals came into the outbox; no secret" in told
     assert "amber   modules      99.0 % of five minutes delivered, 1 pending, 1 failed, 0 expired, p95 7.0 ms" in told
     assert (
         "module  decision_maker: 98 delivered, 1 failed, 1 pending; of five minutes 99.0 %, p50 2.0 p95 7.0 ms" in told

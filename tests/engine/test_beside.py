@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from config.schema import Config, Metrics
+from config.schema import Config, Metrics, Retention
 from engine.app.beside import Beside
 from engine.core.errors import ConfigError
 from engine.io.control import SOCKET
@@ -27,7 +27,7 @@ def an_app(session: Path, store: Store | None, port: int = 0) -> Any:
         append(writer, 0, 9)
         writer.commit()
     return SimpleNamespace(
-        config=Config(metrics=Metrics(port=port)), status=lambda: WELL, command=None, origin="simulated",
+        config=Config(metrics=Metrics(port=port)), status=lambda: WELL, command=None, origin="simulated", outward=None,
         session=SimpleNamespace(store=store) if store else None, journal_folder=session / "journal",
         clock=SimpleNamespace(now_ns=time.time_ns), tell=lambda kind, **detail: None,
         changes=SimpleNamespace(ask=None), commands=SimpleNamespace(obey=None),
@@ -57,6 +57,44 @@ def test_it_serves_queries_and_measures_the_disk_until_it_is_closed(tmp_path: Pa
     finally:
         store.close()
     assert not (tmp_path / SOCKET).exists()
+
+
+def test_the_outbox_is_kept_within_its_limits_and_what_goes_is_told(tmp_path: Path):
+    asked: list[tuple[int, int]] = []
+    told: list[tuple[str, dict[str, Any]]] = []
+    answers = iter((700, 0, OSError("read-only")))
+
+    def forget(before_ns: int, bytes_max: int) -> int:
+        asked.append((before_ns, bytes_max))
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    async def life() -> None:
+        app = an_app(tmp_path, None)
+        app.config = Config(retention=Retention(signals_days_max=2, signals_mib_max=10))
+        app.clock.now_ns = lambda: 10 * 86_400 * 10**9
+        app.tell = lambda kind, **detail: told.append((kind, detail))
+        outbox = SimpleNamespace(log=SimpleNamespace(firsts=[4_000, 9_000]))
+        app.outward = SimpleNamespace(publisher=SimpleNamespace(forget=forget, outbox=outbox))
+        beside = Beside(app, tmp_path)
+        beside.start()
+        for _ in range(2):
+            assert beside._looking is not None
+            await beside._looking
+            beside.look()
+        assert beside.disk is not None
+        assert beside.disk.removed_bytes == 700
+        assert beside._looking is not None
+        await beside._looking
+        await beside.close()
+
+    asyncio.run(life())
+    assert asked == [(8 * 86_400 * 10**9, 10 << 20)] * 3
+    assert told == [
+        ("signals_pruned", {"bytes": 700, "first_position": 4_000}), ("signals_not_pruned", {"error": "read-only"}),
+    ]  # fmt: skip
 
 
 def test_an_engine_that_only_records_answers_no_query(tmp_path: Path):

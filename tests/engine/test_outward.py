@@ -70,7 +70,8 @@ def takers(monkeypatch: pytest.MonkeyPatch) -> list[Taker]:
 
 
 def lines(world: World) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in (world.folder / "signals.jsonl").read_bytes().splitlines()]
+    files = sorted((world.folder / "signals").iterdir())
+    return [orjson.loads(line) for file in files for line in file.read_bytes().splitlines()]
 
 
 @pytest.mark.usefixtures("_signals")

@@ -65,12 +65,22 @@ class Delivery:
         if found is None:
             found = Cursor(outbox.opened_at, outbox.opened_lines)
             cursors.save(self._disk, self._path, found)
+        elif found.position < (oldest := outbox.log.firsts[0]):
+            # It was not running, by its mode or its settings: what came in meanwhile is held back for good.
+            (first,) = outbox.read(oldest, 1, 1)
+            found.held += first.number - found.lines
+            found.position, found.lines = oldest, first.number
         elif not outbox.log.begins_at(found.position):
             raise ConfigError(
                 f"{self._path} stands at byte {found.position}, where no line of {outbox.log.path} begins; "
                 "restore the file it was made for, or remove the cursor to begin at the end"
             )
         return found
+
+    @property
+    def needs_from(self) -> int:
+        """Position of the oldest line that is still to be sent."""
+        return self.cursor.position
 
     async def run(self) -> None:
         """For ever; a cancelled delivery goes on from its cursor."""

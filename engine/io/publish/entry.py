@@ -18,6 +18,7 @@ class Entry:
 
     position: int
     after: int
+    number: int
     link: int
     place: int
     reach: Reach
@@ -35,10 +36,12 @@ class Entry:
         return orjson.dumps(head)[:-1] + PAYLOAD + self.signal.payload + b"}"
 
 
-def encode(position: int, link: int, place: int, signal: Signal, reach: Reach, why: str, taken_ns: int) -> bytes:
+def encode(
+    position: int, number: int, link: int, place: int, signal: Signal, reach: Reach, why: str, taken_ns: int
+) -> bytes:  # fmt: skip
     """The line of a signal, without its line feed."""
     head = {
-        "position": position, "id": signal.id, "link": link, "place": place, "venue": signal.venue,
+        "position": position, "number": number, "id": signal.id, "link": link, "place": place, "venue": signal.venue,
         "symbol": signal.symbol, "key": signal.key, "detector": signal.detector, "signal_class": signal.signal_class,
         "stage": signal.stage, "exchange_ts": signal.exchange_ts, "severity": signal.severity,
         "direction": signal.direction, "reach": reach.name.lower(), "why": why, "taken_ns": taken_ns,
@@ -56,4 +59,6 @@ def decode(position: int, line: bytes) -> Entry:
     )  # fmt: skip
     reach = Reach[told["reach"].upper()]
     after = position + len(line) + 1
-    return Entry(position, after, told["link"], told["place"], reach, told["why"], told["taken_ns"], signal)
+    return Entry(
+        position, after, told["number"], told["link"], told["place"], reach, told["why"], told["taken_ns"], signal
+    )  # fmt: skip

@@ -16,28 +16,31 @@ from engine.io.disk import OS_DISK, Disk
 from engine.io.line_log import READ_BYTES, LineLog
 from engine.io.publish.entry import Entry, decode, encode
 
-SIGNALS = "signals.jsonl"
+SIGNALS = "signals"  # folder of the session
+FILE_BYTES = 4 << 20  # about 2,000 signals; the oldest go by whole files
 MARKS_KEPT = 4096  # newest syncs whose time is known
 
 Reaches = Callable[[Signal], tuple[int, str]]
 
 
 class Outbox:
-    """SESSION/signals.jsonl as a sink of effects (engine.core.ports.Sink), and as what deliveries read from.
+    """SESSION/signals as a sink of effects (engine.core.ports.Sink), and as what deliveries read from.
 
     reach: how far a signal may go, and why no further; an exception there means: no further than this file. Signals
     that are there already, as after a crash, are skipped. InvariantError for a last line of another run.
     """
 
-    def __init__(self, session: Path, clock: Clock, reach: Reaches, disk: Disk = OS_DISK) -> None:
+    def __init__(
+        self, session: Path, clock: Clock, reach: Reaches, disk: Disk = OS_DISK, file_bytes: int = FILE_BYTES
+    ) -> None:  # fmt: skip
         self._clock, self._reach = clock, reach
         self._last: tuple[int, int, str] = (-1, -1, "")  # link, place and id of the newest line
         self._newest: tuple[int, bytes] | None = None
-        self.lines = 0
-        self.log = LineLog(disk, session / SIGNALS, self._known)
+        self.lines = 0  # that ever came in
+        self.log = LineLog(disk, session / SIGNALS, self._known, file_bytes)
         if self._newest:
             entry = decode(*self._newest)
-            self._last = entry.link, entry.place, entry.id
+            self._last, self.lines = (entry.link, entry.place, entry.id), entry.number + 1
         self.opened_at, self.opened_lines = self.log.durable, self.lines
         self._marks: deque[tuple[int, float]] = deque(maxlen=MARKS_KEPT)
         self._woken: set[asyncio.Event] = set()
@@ -45,7 +48,6 @@ class Outbox:
 
     def _known(self, position: int, line: bytes) -> None:
         self._newest = position, line
-        self.lines += 1
 
     def perform(self, effects: Iterable[Effect]) -> None:
         before = self.lines
@@ -66,7 +68,7 @@ class Outbox:
                 )
             return
         reach, why = reach_of(self._reach, signal)
-        line = encode(self.log.end, link, place, signal, reach, why, self._clock.now_ns())
+        line = encode(self.log.end, self.lines, link, place, signal, reach, why, self._clock.now_ns())
         self.log.append(line)
         self._last = link, place, signal.id
         self.lines += 1
@@ -101,6 +103,20 @@ class Outbox:
     def read(self, position: int, count_max: int, bytes_max: int = READ_BYTES) -> list[Entry]:
         """Durable lines from `position` on, a part of them."""
         return [decode(at, line) for at, line in self.log.read(position, bytes_max)[:count_max]]
+
+    def forget(self, before_ns: int, bytes_max: int, needed: int) -> int:
+        """Remove the oldest files: what is too much, or was taken before that time; bytes removed.
+
+        needed: position from which on nothing goes. OSError if the disk refuses.
+        """
+        removed = 0
+        while len(firsts := self.log.firsts) > 1 and (after := firsts[1]) <= needed:
+            behind = self.read(after, 1, 1)  # what stands before it is older
+            is_old = bool(behind) and behind[0].taken_ns < before_ns
+            if self.log.durable - firsts[0] <= bytes_max and not is_old:
+                break
+            removed += self.log.forget()
+        return removed
 
     def close(self) -> None:
         self.log.close()

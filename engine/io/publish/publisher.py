@@ -56,6 +56,7 @@ class Publisher:
         self._running: list[_Running] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.trouble = self._noted = ""
+        self._has_all = False  # whether every sink that the mode allows is there
         self._syncing = Syncing(self.outbox.log, self._synced, self._executor)
         self.outbox.on_taken = self._syncing.wake
 
@@ -77,6 +78,17 @@ class Publisher:
     def sync(self) -> bool:
         """Make the outbox durable; to be done before a state snapshot. In any thread."""
         return self.outbox.sync()
+
+    def forget(self, before_ns: int, bytes_max: int) -> int:
+        """Remove signals that were taken before that time, and the oldest above that size; bytes removed.
+
+        What is still to be sent stays: what a sink or a consumer has before it, and everything while a sink that the
+        mode allows is not there. In the loop. OSError if the disk refuses.
+        """
+        if not self._has_all:
+            return 0
+        needed = min((one.sink.needs_from for one in self._running), default=self.outbox.log.durable)
+        return self.outbox.forget(before_ns, bytes_max, needed)
 
     # ---- life ----
 
@@ -126,11 +138,12 @@ class Publisher:
                 async with asyncio.timeout(AGAIN_S if self.trouble else None):
                     await self._released.wait()
             self._released.clear()
-            self.trouble = ""
+            self.trouble, self._has_all = "", False
             most = self._most(self.release.mode)
             await self._close(above=most)
             self._open(most)
             await self._open_stream(most)
+            self._has_all = not self.trouble and self._most is not _nothing
 
     def _open(self, most: Reach) -> None:
         """The one place where anything is made that can send. What is there already stays as it is."""
@@ -203,6 +216,8 @@ class _Told(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def needs_from(self) -> int: ...
     def status(self) -> dict[str, Any]: ...
     async def close(self) -> None: ...
 

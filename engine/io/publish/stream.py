@@ -45,6 +45,7 @@ class Stream:
         self.port = settings.stream_port
         self._server: Server | None = None
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._positions: dict[ServerConnection, int] = {}  # of consumers: what they read next
         self.consumers = self.delivered = self.held = self.disconnected = 0
         self.trouble = ""
 
@@ -69,6 +70,11 @@ class Stream:
             self._server.close()
             await self._server.wait_closed()
 
+    @property
+    def needs_from(self) -> int:
+        """Position of the oldest line that a consumer has before it."""
+        return min(self._positions.values(), default=self._outbox.log.durable)
+
     def status(self) -> dict[str, Any]:
         """As engine.io.status.Sink; what waits is a matter of each consumer. failed: those cut off for slowness."""
         return {
@@ -91,6 +97,7 @@ class Stream:
         sending: asyncio.Task[None] | None = None
         try:
             position = self._begin(consumer.request.path if consumer.request else "")
+            self._positions[consumer] = position
             sending = asyncio.create_task(self._send_all(consumer, position, more))
             gone = asyncio.create_task(consumer.wait_closed())
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,6 +111,7 @@ class Stream:
         finally:
             if sending:
                 sending.cancel()
+            self._positions.pop(consumer, None)
             self._outbox.give_back(more)
             self.consumers -= 1
 
@@ -115,11 +123,11 @@ class Stream:
             return log.durable
         after = asked.get("after", [""])[0]
         if after == "start":
-            return 0
+            return log.firsts[0]
         is_line = after.isascii() and after.isdigit() and len(after) < 19 and log.begins_at(int(after))
         if is_line and (found := self._outbox.read(int(after), 1, 1)):
             return found[0].after
-        raise _NoPositionError("expected ?after=POSITION of a message, ?after=start or ?live")
+        raise _NoPositionError(f"expected ?after=POSITION of a message from {log.firsts[0]} on, ?after=start or ?live")
 
     async def _send_all(self, consumer: ServerConnection, position: int, more: asyncio.Event) -> None:
         """Ends only by an exception, or when the consumer was too slow."""
@@ -138,7 +146,7 @@ class Stream:
                         await self._cut(consumer, position)
                         return
                     self._sent(entry)
-                position = entry.after
+                self._positions[consumer] = position = entry.after
             await asyncio.sleep(0)  # a consumer that catches up takes the loop for one reading at a time
 
     async def _cut(self, consumer: ServerConnection, position: int) -> None:

@@ -351,7 +351,7 @@ def test_each_module_has_figures_of_its_own():
 def test_signals_are_taken_when_they_are_durable_on_the_bus():
     """So that the cursor of the delivery never stands behind a message that a crash could lose."""
     world, taken = World(), list[int]()
-    entry = entry_of(0, line_of(0, 0, 0, signal(7), Reach.INTERNAL, "mode", BEGUN_NS))
+    entry = entry_of(0, line_of(0, 0, 0, 0, signal(7), Reach.INTERNAL, "mode", BEGUN_NS))
 
     async def story() -> None:
         world.disk.capacity = 1
@@ -425,7 +425,7 @@ def test_signals_come_onto_the_bus_once_and_remote_receivers_get_the_same_envelo
     world.bus.register("decision_maker", "market_event", heard)
     world.bus.register("elsewhere", "market_event", Remote(remote))
     told = replace(signal(7), exchange_ts=BEGUN_NS // 1_000_000)
-    entry = entry_of(0, line_of(0, 0, 0, told, Reach.INTERNAL, "mode", 5 + BEGUN_NS))
+    entry = entry_of(0, line_of(0, 0, 0, 0, told, Reach.INTERNAL, "mode", 5 + BEGUN_NS))
 
     async def twice() -> None:
         sink = MarketEvents(world.bus)

@@ -16,7 +16,7 @@ from engine.core.effects import Found, MinuteRows, Signal
 from engine.core.release import Reach
 from engine.io.publish.delivery import Delivery
 from engine.io.publish.entry import Entry
-from engine.io.publish.outbox import Outbox
+from engine.io.publish.outbox import FILE_BYTES, Outbox
 from replay.chaos.disk import MemoryDisk
 from replay.exchange import VirtualClock, VirtualLoop
 
@@ -84,8 +84,8 @@ class Taker:
 class World:
     """One loop of virtual time, one disk, one outbox and deliveries from it. `open` again is a restart."""
 
-    def __init__(self, disk: MemoryDisk | None = None, **settings: Any) -> None:
-        self.disk = disk or MemoryDisk()
+    def __init__(self, disk: MemoryDisk | None = None, file_bytes: int = FILE_BYTES, **settings: Any) -> None:
+        self.disk, self.file_bytes = disk or MemoryDisk(), file_bytes
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop, BEGUN_NS)
         self.settings = Publish(**settings)
@@ -93,7 +93,7 @@ class World:
         self.open()
 
     def open(self) -> None:
-        self.outbox = Outbox(SESSION, self.clock, self._asked, self.disk)
+        self.outbox = Outbox(SESSION, self.clock, self._asked, self.disk, self.file_bytes)
 
     def _asked(self, signal: Signal) -> tuple[Reach, str]:
         return self.reaches(signal)

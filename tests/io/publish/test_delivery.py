@@ -15,7 +15,9 @@ from engine.core.errors import ConfigError
 from engine.core.release import Reach
 from engine.io.disk import read_all
 from engine.io.publish.consumer import Deduplicator
+from engine.io.publish.delivery import Delivery
 from engine.io.publish.entry import Entry
+from engine.io.publish.outbox import FILE_BYTES
 from engine.io.publish.sink import SinkDownError, SinkRefusedError
 from replay.chaos.disk import Killed, MemoryDisk
 from tests.io.publish.made import SESSION, Taker, World, ids, minute, minutes, outside, signal
@@ -258,31 +260,34 @@ def test_a_cursor_that_the_disk_refuses_stops_no_delivery():
     assert "No space left" in delivery.trouble
 
 
+@pytest.mark.parametrize("file_bytes", [FILE_BYTES, 500])
 @pytest.mark.parametrize("power", [False, True])
-def test_killed_at_any_step_each_signal_arrives_and_a_consumer_sees_it_once_in_its_order(power: bool):
+def test_killed_at_any_step_each_signal_arrives_and_a_consumer_sees_it_once_in_its_order(power: bool, file_bytes: int):
+    """Also where all that was sent is removed at once."""
     rows = minutes(4, 5)
     steps, died = 0, True
     while died:
         steps += 1
         disk = MemoryDisk(seed=steps)
-        world = World(disk, batch_signals_max=4)
+        world = World(disk, file_bytes, batch_signals_max=4)
         first = Taker()
         delivery = world.delivery(first)
         disk.fail_at, disk.calls, disk.how = steps, 0, "kill"
         durable = [-1]
 
-        async def market(world: World = world, durable: list[int] = durable) -> None:
+        async def market(world: World = world, delivery: Delivery = delivery, durable: list[int] = durable) -> None:
             for row in rows:
                 world.perform([row])
                 durable.append(row.link)
                 await asyncio.sleep(1)
+                world.outbox.forget(2**62, 0, delivery.needs_from)
 
         try:
             world.for_s(20, delivery.run(), market())
             died = False
         except Killed:
             died = True
-        world = World(disk.cut_power() if power else disk.restart(), batch_signals_max=4)
+        world = World(disk.cut_power() if power else disk.restart(), file_bytes, batch_signals_max=4)
         second = Taker()
         delivery = world.delivery(second)
         world.perform(rows[durable[-1] + 1 :])
@@ -293,6 +298,7 @@ def test_killed_at_any_step_each_signal_arrives_and_a_consumer_sees_it_once_in_i
         seen = [entry.id for entry in arrived if consumer.is_news(orjson.loads(entry.message(0)))]
         assert seen == ids(rows)
     assert steps > 20
+    assert (world.outbox.log.firsts[0] > 0) == (file_bytes < FILE_BYTES)
 
 
 def test_a_consumer_ignores_what_is_older_than_the_last_of_its_key():
@@ -323,6 +329,26 @@ def test_a_cursor_that_cannot_be_is_refused(content: bytes, said: str):
 
     with pytest.raises(ConfigError, match=said):
         world.delivery(Taker())
+
+
+def test_a_sink_that_did_not_run_goes_on_with_the_oldest_that_is_left():
+    world, taker, rows = World(file_bytes=500), Taker(), minutes(6, 3)
+    for row in rows[:2]:
+        world.perform([row])
+    world.for_s(1, world.delivery(taker).run())  # new: it begins at the end of what was there at the start
+    world.for_s(1, (delivery := world.delivery(taker)).run())
+    assert (taker.ids, delivery.needs_from) == (ids(rows[:2]), world.outbox.log.durable)
+
+    for row in rows[2:]:
+        world.perform([row])
+    log = world.outbox.log
+    world.outbox.forget(0, log.durable - log.firsts[4], log.durable)
+    delivery = world.delivery(again := Taker())
+    world.for_s(1, delivery.run())
+
+    assert again.ids == ids(rows[4:])
+    told = delivery.status()
+    assert (told["delivered"], told["held"], told["waiting"]) == (12, 6, 0)
 
 
 def test_order_holds_under_a_sink_that_fails_at_random():

@@ -16,6 +16,7 @@ from engine.core.minutes import MS_PER_MINUTE, NS_PER_MINUTE
 from engine.core.release import Reach, Release
 from engine.io.publish import publisher as module
 from engine.io.publish.publisher import Publisher
+from engine.io.publish.sink import SinkDownError
 from replay.chaos.disk import MemoryDisk
 from replay.exchange import VirtualClock, VirtualLoop
 from tests.io.publish.made import BEGUN_NS, SESSION, Taker, ids, minute, minutes, signal
@@ -132,6 +133,60 @@ def test_a_kill_within_a_batch_of_effects_counts_from_its_place_on(monkeypatch: 
 
 def _entries(story: Story) -> list[Any]:
     return story.publisher.outbox.read(0, 100)
+
+
+def test_signals_go_once_every_sink_that_the_mode_allows_has_them(monkeypatch: pytest.MonkeyPatch):
+    story = Story(monkeypatch, "production")
+    monkeypatch.setattr(story.publisher.outbox.log, "_file_bytes", 500)
+    log, rows, removed = story.publisher.outbox.log, minutes(6, 3), list[int]()
+
+    def refuse(entries: Any) -> None:
+        raise SinkDownError("nobody is there")
+
+    def forget() -> int:
+        removed.append(story.publisher.forget(2**62, 0))
+        return removed[-1]
+
+    assert forget() == 0  # the sinks are not made yet
+    for row in rows[:2]:
+        story.publisher.perform([row])
+        story.publisher.sync()
+
+    async def told() -> None:
+        (taker,) = story.made
+        taker.answer = refuse
+        for row in rows[2:]:
+            story.publisher.perform([row])
+            await asyncio.sleep(1)
+        assert forget() == log.firsts[0] > 0  # what both had before one of them went down
+        held = log.firsts
+        assert (len(held), forget()) == (4, 0)
+        taker.answer = lambda entries: None
+        await asyncio.sleep(120)
+        assert taker.ids == ids(rows)
+        assert forget() > 0
+        assert log.firsts == held[-1:]
+        story.publisher.halt()
+        await asyncio.sleep(1)
+        assert forget() == 0
+
+    story.play(told)
+
+
+def test_what_no_sink_may_have_goes_by_age_and_size_alone(monkeypatch: pytest.MonkeyPatch):
+    """A cursor that the last higher mode left holds nothing back: what waits there may never go again."""
+    story = Story(monkeypatch, "dry-run")
+    monkeypatch.setattr(story.publisher.outbox.log, "_file_bytes", 500)
+
+    async def told() -> None:
+        for row in minutes(4, 3):
+            story.publisher.perform([row])
+            await asyncio.sleep(1)
+        assert len(story.publisher.outbox.log.firsts) == 4
+        assert story.publisher.forget(2**62, 0) > 0
+        assert len(story.publisher.outbox.log.firsts) == 1
+
+    story.play(told)
 
 
 def test_what_recovery_brings_before_the_start_is_sent_then_and_a_restart_continues(monkeypatch: pytest.MonkeyPatch):

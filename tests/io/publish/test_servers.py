@@ -145,7 +145,7 @@ def test_nats_killed_and_started_again_has_everything_once_and_each_symbol_in_or
 
 def entry(number: int, filling: int = 0) -> Entry:
     told = signal(number)
-    line = encode(0, 0, number, told, outside(told)[0], "", 0)
+    line = encode(0, number, 0, number, told, outside(told)[0], "", 0)
     return decode(0, line.replace(b'"text":"', b'"text":"' + b"x" * filling))
 
 

@@ -32,7 +32,7 @@ class Served:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.reaches: Callable[[Signal], tuple[Reach, str]] = outside
         clock = AnchoredClock(BEGUN_NS)
-        self.outbox = Outbox(folder, clock, self._asked)
+        self.outbox = Outbox(folder, clock, self._asked, file_bytes=5_000)
         self.stream = Stream(self.outbox, Publish(**settings), clock=clock, reaches=self._asked)
 
     def _asked(self, signal: Signal) -> tuple[Reach, str]:
@@ -83,6 +83,37 @@ def test_consumers_read_from_the_start_from_a_position_and_live(tmp_path: Path):
 
     assert served.stream.status()["delivered"] == 75 + 25 + 44
     assert served.stream.status()["latency_ms"]["count"] > 0
+
+
+def test_a_consumer_begins_at_the_oldest_that_is_left_and_holds_what_it_has_before_it(tmp_path: Path):
+    async def story(served: Served) -> None:
+        log = served.outbox.log
+        for row in ROWS[:3]:
+            served.perform([row])
+        assert served.stream.needs_from == log.durable
+        first = log.firsts[1]
+        served.outbox.forget(2**62, 0, first)
+        async with served.consumer("after=start") as late:
+            found = await take(late, 50)
+            assert [one["id"] for one in found] == ids(ROWS[1:3])
+            while served.stream.needs_from < log.durable:
+                await asyncio.sleep(0.01)
+        async with served.consumer("after=0") as gone:
+            with pytest.raises(ConnectionClosed) as caught:
+                await gone.recv()
+        assert caught.value.rcvd is not None
+        assert f"of a message from {first} on" in caught.value.rcvd.reason
+
+        served.reaches = raises  # so that a consumer stands still before its first line
+        async with served.consumer("after=start"):
+            while not served.stream.trouble:
+                await asyncio.sleep(0.01)
+            assert served.stream.needs_from == first
+
+    def raises(signal: Signal) -> tuple[Reach, str]:
+        raise KeyError("state")
+
+    live(tmp_path, story)
 
 
 def test_only_what_goes_outside_is_streamed_and_a_kill_is_asked_right_before(tmp_path: Path):

@@ -25,7 +25,7 @@ NOW_NS = 1_700_000_123_000_000_000
 
 
 def entries(count: int) -> list[Entry]:
-    return [decode(0, encode(0, 0, n, signal(n), outside(signal(n))[0], "", 0)) for n in range(count)]
+    return [decode(0, encode(0, n, 0, n, signal(n), outside(signal(n))[0], "", 0)) for n in range(count)]
 
 
 def against(handler: Callable[[web.Request], Awaitable[web.Response]], story: Callable[[str], Awaitable[None]]) -> None:
