@@ -1,15 +1,16 @@
-"""Two shocks that leave little of a move: orders that a book swallows, and a book that is torn open."""
+"""Two shocks that leave little of a move: orders that a book swallows, and an order that goes through it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from detectors.moves import usual_volatility
 from engine.core.detector import Detector, View
 from engine.core.kernel import kernel
 
-SWALLOWED_BEFORE, TORN_BEFORE = 5, 3  # minutes that say what is usual
+SWALLOWED_BEFORE, PRINTED_BEFORE = 5, 3  # minutes that say what is usual
 TRADES_BY_CHANCE = 30.0  # added to the usual count, so that a few trades behind none are no shock
-PRINT_SIGMA = 2.0  # a random walk's range is about 1.6 of its volatility
+SECONDS = 60.0
 
 
 @kernel
@@ -17,67 +18,66 @@ def swallowed(members, rows, minute, history, held, out):
     for i in range(members.shape[0]):
         s = members[i]
         row, found = rows[s], out[s]
-        trades, squares = 0.0, 0.0
+        trades = 0.0
         for m in range(minute - SWALLOWED_BEFORE, minute):
-            place = m % history.shape[0]
-            rv = history[place, s].rv_m_1 if held[place, s] == m else np.nan
-            squares += rv * rv
-            trades += float(history[place, s].trade_count)
+            trades += float(history[m % history.shape[0], s].trade_count)
+        usual = usual_volatility(history, held, s, minute, SWALLOWED_BEFORE)
         found.is_met = 1
-        if squares > 0.0 and row.rv_m_1 > 0.0:
+        if usual > 0.0 and row.rv_m_1 > 0.0:
             orders = float(row.trade_count) / (trades / SWALLOWED_BEFORE + TRADES_BY_CHANCE)
-            calm = np.sqrt(squares / SWALLOWED_BEFORE) / row.rv_m_1
-            found.measure = found.primary = abs(row.signed_flow_ratio_m_1) * orders * calm
+            flow = row.signed_flow_ratio_m_1
+            against = 1.0 - row.obi_top1_mean if flow > 0.0 else row.obi_top1_mean
+            found.measure = found.primary = 2.0 * against * abs(flow) * orders * np.sqrt(usual / row.rv_m_1)
 
 
 @kernel
-def torn(members, rows, minute, history, held, out):
+def printed(members, rows, minute, history, held, out):
     for i in range(members.shape[0]):
         s = members[i]
         row, found = rows[s], out[s]
-        widest, squares = 0.0, 0.0
-        for m in range(minute - TORN_BEFORE, minute):
-            place = m % history.shape[0]
-            is_held = held[place, s] == m
-            spread = history[place, s].spread_bp_mean if is_held else np.nan
-            rv = history[place, s].rv_m_1 if is_held else np.nan
-            widest = widest if spread <= widest else spread + 0.0 * widest  # null stays null
-            squares += rv * rv
-        found.direction = np.int64(row.ret_m_1 > 0.0) - np.int64(row.ret_m_1 < 0.0)
-        found.is_met = np.int64(row.atr_proxy_m_1 >= PRINT_SIGMA * np.sqrt(squares / TORN_BEFORE))
-        if widest > 0.0:
-            found.measure = found.primary = row.spread_bp_mean / widest
+        above, below = row.high - row.mid_high, row.mid_low - row.low
+        usual = usual_volatility(history, held, s, minute, PRINTED_BEFORE)
+        found.is_met = 1
+        if usual > 0.0:
+            found.direction = np.int64(above > below) - np.int64(above < below)
+            beyond = float(max(above, below)) / row.mid_close - row.spread_bp_mean / 2e4
+            found.measure = found.primary = beyond / (usual / np.sqrt(SECONDS))
 
 
 def find_swallowed(view: View, threshold: float, out: np.ndarray) -> None:
     swallowed(view.members, view.rows, view.minute, view.history, view.held, out)
 
 
-def find_torn(view: View, threshold: float, out: np.ndarray) -> None:
-    torn(view.members, view.rows, view.minute, view.history, view.held, out)
+def find_printed(view: View, threshold: float, out: np.ndarray) -> None:
+    printed(view.members, view.rows, view.minute, view.history, view.held, out)
 
 
 DETECTORS = (
     Detector(
-        id="spike_absorbed_v1", subtype="spike.flow_absorbed_m_1", signal_class="spike", threshold=1.2,
+        id="spike_absorbed_v1", subtype="spike.flow_absorbed_m_1", signal_class="spike", threshold=1.0,
         unit="times the usual",
-        trigger="|signed_flow_ratio_m_1| times trade_count / (its mean of the five minutes before + 30) times the root "
-        "mean square of rv_m_1 of the five minutes before / rv_m_1; null unless both of these are above 0",
+        trigger="|signed_flow_ratio_m_1| times trade_count / (its mean of the five minutes before + 30) times twice "
+        "the share of size at the best that stands against it (1 - obi_top1_mean if signed_flow_ratio_m_1 > 0, else "
+        "obi_top1_mean) times sqrt(root mean square of rv_m_1 of the five minutes before / rv_m_1); null unless both "
+        "of these are above 0",
         primary="the measure", secondary="none", direction="0",
-        inputs=("signed_flow_ratio_m_1", "trade_count", "rv_m_1"), minutes=SWALLOWED_BEFORE + 1,
-        cooldown_s=45, half_life_s=120, find=find_swallowed, weights=(4.6, 0.0, 0.4, 0.35),
-        source="Volume and volatility go together (Clark 1973); many orders of one side in a calm minute are a resting "
-        "order that takes them all. The weights were fitted on simulated calibration days (docs/evaluation.md).",
+        inputs=("signed_flow_ratio_m_1", "trade_count", "obi_top1_mean", "rv_m_1"), minutes=SWALLOWED_BEFORE + 1,
+        cooldown_s=45, half_life_s=120, find=find_swallowed, weights=(6.1, 0.0, 0.4, 0.35),
+        source="Volume and volatility go together (Clark 1973), and orders of one side thin the side that they hit: "
+        "many of them in a calm minute, against a side that grows, are a resting order that takes them all. The weights "
+        "were fitted on simulated calibration weeks (docs/evaluation.md).",
     ),
     Detector(
-        id="spike_torn_v1", subtype="spike.book_torn_m_1", signal_class="spike", threshold=1.3,
-        unit="times the usual",
-        trigger="spread_bp_mean over its largest of the three minutes before, null unless that is above 0, where "
-        "atr_proxy_m_1 >= 2 times the root mean square of rv_m_1 of the three minutes before",
-        primary="the measure", secondary="none", direction="sign of ret_m_1",
-        inputs=("spread_bp_mean", "atr_proxy_m_1", "rv_m_1", "ret_m_1"), minutes=TORN_BEFORE + 1,
-        cooldown_s=45, half_life_s=120, find=find_torn, weights=(5.8, 0.0, 0.4, 0.35),
-        source="A large order in a thin book prints far away and leaves a hole, though the mid comes back. The weights "
-        "were fitted on simulated calibration days (docs/evaluation.md).",
+        id="spike_print_v1", subtype="spike.print_off_book_m_1", signal_class="spike", threshold=1.5,
+        unit="sigma of a second",
+        trigger="max(high - mid_high, mid_low - low) / mid_close, less half of the spread (spread_bp_mean / 20000), "
+        "over the root mean square of rv_m_1 of the three minutes before / sqrt(60); null unless that is above 0",
+        primary="the measure", secondary="none",
+        direction="1 if high - mid_high is the larger, -1 if mid_low - low is",
+        inputs=("high", "mid_high", "mid_low", "low", "mid_close", "spread_bp_mean", "rv_m_1"),
+        minutes=PRINTED_BEFORE + 1, cooldown_s=45, half_life_s=120, find=find_printed, weights=(3.7, 0.0, 0.4, 0.35),
+        source="An order larger than the book near the mid prints far away, and the mid comes back at once: what the "
+        "print left behind is not in a return. The weights were fitted on simulated calibration weeks "
+        "(docs/evaluation.md).",
     ),
 )  # fmt: skip

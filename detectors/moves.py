@@ -1,4 +1,4 @@
-"""What several families ask alike: whether open interest is fresh, and how large five minutes' move is."""
+"""What several families ask alike: whether open interest is fresh, how large a move is, and what is usual."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def sigmas_of_5(row):
 def side_of(x):
     """1, -1 or 0; 0 for null."""
     return np.int64(x > 0.0) - np.int64(x < 0.0)
+
+
+@inlined
+def usual_volatility(history, held, s, minute, minutes):
+    """Root mean square of rv_m_1 of the `minutes` minutes before; NaN if one is not there or null."""
+    squares = 0.0
+    for m in range(minute - minutes, minute):
+        place = m % history.shape[0]
+        before = history[place, s].rv_m_1 if held[place, s] == m else np.nan
+        squares += before * before
+    return np.sqrt(squares / minutes)

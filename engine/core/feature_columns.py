@@ -105,6 +105,7 @@ FEATURE_COLUMNS: tuple[Column, ...] = (
     price("ret_abs_m_1", "1", "1m", "ret_m_1", "ret_m_1 null", "|ret_m_1|"),
     price("rv_m_1", "1", "1m", "mid_open ticks", "fewer than 2 mids on the 1 s grid", "sqrt of the sum of squared changes of ln mid on the 1 s grid (Andersen & Bollerslev 1998)"),
     price("atr_proxy_m_1", "1", "1m", "high low mid_close", "an input null", "(H - L) / m"),
+    price("drift_burst_m_1", "sigma", "1m", "mid_open ticks", "rv_m_1 null or 0", "furthest drift in 10, 20, 30 or 60 s over rv_m_1 sqrt(w / 60), less sqrt(ln(60 / w) / 2), signed"),
     price("rv_m_15", "1", "15m", "mid_close", MISSING_30, "sqrt of 15 / present * the sum of r^2"),
     price("rv_h_1", "1", "60m", "mid_close", MISSING_30, "sqrt of 60 / present * the sum of r^2"),
     price("bpv_m_15", "1", "15m", "mid_close", "fewer than 10 pairs", "pi/2 sum |r_i| |r_(i-1)| (Barndorff-Nielsen & Shephard 2004)"),

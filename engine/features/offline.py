@@ -35,7 +35,8 @@ from engine.features.trend import write_trends
 from engine.features.windows import learn, write_ranks
 
 INSIDE = (
-    "ret_s_30", "rv_m_1", "spread_p95_m_1", "microprice_drift_s_30", "depth_top5_quote_median_m_1", "depth_slope",
+    "ret_s_30", "rv_m_1", "drift_burst_m_1", "spread_p95_m_1", "microprice_drift_s_30", "depth_top5_quote_median_m_1",
+    "depth_slope",
 )  # fmt: skip
 INSIDE_FIELDS = np.array([(ROW.names or ()).index(name) for name in INSIDE])
 STALE = int(Status.STALE)

@@ -8,12 +8,15 @@ from engine.core.decimals import FLOAT_POWERS_OF_TEN
 from engine.core.detmath import log
 from engine.core.feature_state import LOG_RETURN, MID, RECENT
 from engine.core.kernel import inlined, kernel
+from engine.core.layouts import GRID_POINTS
 from engine.core.schema import NULL, Status
 from engine.core.state import EngineState
 
 STALE = int(Status.STALE)
 HALF_PI = 1.5707963267948966
 PAIRS_MIN = 10  # of neighbouring returns in a window of 15
+BURST_WINDOWS_S = (10, 20, 30, 60)
+BURST_CHANCE = (0.9465092364124227, 0.7411519036837556, 0.5887050112577373, 0.0)  # sqrt(ln(60 / window) / 2)
 
 
 @inlined
@@ -48,27 +51,57 @@ def bipower(returns, length):
 
 
 @inlined
-def realised_inside(path, runs, mid_open, mid_unit):
-    """Root of the sum of squared log moves along the minute's grid, runs of (end, mid), from mid_open on.
+def write_logs(path, runs, mid_open, mid_unit, logs):
+    """ln mid at mid_open and at the 60 points of the minute's grid, runs of (end, mid); NaN: none. logs: (61,).
 
-    mid_open: bid + ask, NULL: none; mid_unit: what bid + ask is divided by. A run that repeats the mid adds nothing.
+    mid_open: bid + ask, NULL: none; mid_unit: what bid + ask is divided by.
     """
-    before, points, total = np.int64(NULL), 0, 0.0
-    log_before = 0.0
+    logs[:] = np.nan
+    before, log_before = np.int64(NULL), np.nan
     if mid_open != NULL:
-        before, log_before, points = mid_open, log(5.0 * mid_open / mid_unit), 1
+        before = mid_open
+        log_before = logs[0] = log(5.0 * mid_open / mid_unit)
     first = 0
     for i in range(runs):
         mid = path[i].mid
         if mid != NULL:
-            points += path[i].end - first
             if mid != before:
-                log_now = log(5.0 * mid / mid_unit)
-                if before != NULL:
-                    total += (log_now - log_before) * (log_now - log_before)
-                before, log_before = mid, log_now
+                before, log_before = mid, log(5.0 * mid / mid_unit)
+            for point in range(first, path[i].end):
+                logs[point + 1] = log_before
         first = path[i].end
+
+
+@inlined
+def realised_inside(logs):
+    """Root of the sum of squared moves between points that are there; NaN: fewer than two."""
+    points, total, before = 0, 0.0, np.nan
+    for value in logs:
+        if value == value:
+            points += 1
+            if points > 1:
+                total += (value - before) * (value - before)
+            before = value
     return np.sqrt(total) if points >= 2 else np.nan
+
+
+@inlined
+def drift_burst(logs, rv):
+    """The furthest drift within a window in sigma of its length, less what chance finds in windows so short; signed."""
+    if not rv > 0.0:
+        return np.nan
+    most, value = 0.0, 0.0
+    for i in range(len(BURST_WINDOWS_S)):
+        length = BURST_WINDOWS_S[i]
+        furthest = 0.0
+        for point in range(length, logs.shape[0]):
+            move = logs[point] - logs[point - length]
+            furthest = move if abs(move) > abs(furthest) else furthest
+        sigmas = abs(furthest) / (rv * np.sqrt(length / 60.0)) - BURST_CHANCE[i]
+        if sigmas > most:
+            most = sigmas
+            value = sigmas if furthest > 0.0 else -sigmas
+    return value
 
 
 @inlined
@@ -87,6 +120,7 @@ def write_prices(members, minute, units, symbols, quotes, paths, ring, rows):
     quotes: QUOTE_SUM (symbols, SLOTS); paths: MID_RUN (symbols, SLOTS, GRID_POINTS).
     """
     place, slot = minute % RECENT + RECENT, minute & 3
+    logs = np.empty(GRID_POINTS + 1)
     for i in range(members.shape[0]):
         s = members[i]
         row = rows[s]
@@ -105,7 +139,9 @@ def write_prices(members, minute, units, symbols, quotes, paths, ring, rows):
             half = mid_at(path, total.path_runs, 30)
             if half != NULL:
                 row.ret_s_30 = mid / (5.0 * half / mid_unit) - 1.0
-            row.rv_m_1 = realised_inside(path, total.path_runs, total.mid_open, mid_unit)
+            write_logs(path, total.path_runs, total.mid_open, mid_unit, logs)
+            row.rv_m_1 = realised_inside(logs)
+            row.drift_burst_m_1 = drift_burst(logs, row.rv_m_1)
         if row.high != NULL:
             row.atr_proxy_m_1 = (float(row.high) / mid_unit - float(row.low) / mid_unit) / mid
         row.rv_m_15 = realised(returns[place - 14 : place + 1], 15)
