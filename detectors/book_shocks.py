@@ -64,8 +64,8 @@ DETECTORS = (
         inputs=("signed_flow_ratio_m_1", "trade_count", "obi_top1_mean", "rv_m_1"), minutes=SWALLOWED_BEFORE + 1,
         cooldown_s=45, half_life_s=120, find=find_swallowed, weights=(6.1, 0.0, 0.4, 0.35),
         source="Volume and volatility go together (Clark 1973), and orders of one side thin the side that they hit: "
-        "many of them in a calm minute, against a side that grows, are a resting order that takes them all. The weights "
-        "were fitted on simulated calibration weeks (docs/evaluation.md).",
+        "many of them in a calm minute, against a side that grows, are a resting order that takes them all. The "
+        "weights were fitted on simulated calibration weeks (docs/evaluation.md).",
     ),
     Detector(
         id="spike_print_v1", subtype="spike.print_off_book_m_1", signal_class="spike", threshold=1.5,
