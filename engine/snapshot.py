@@ -41,6 +41,7 @@ EMPTY = {
     "quote_ticks",
     "context_ticks",
     "leader_model",
+    "path_logs",
     "observation",
     "equations",
     "draft",

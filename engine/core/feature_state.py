@@ -14,7 +14,7 @@ import numpy as np
 from engine.core.baseline import BASELINE, SEED_VALUES
 from engine.core.error_scale import ERROR_SCALE
 from engine.core.feature_columns import BASELINES
-from engine.core.layouts import layout
+from engine.core.layouts import GRID_POINTS, layout
 from engine.core.ridge import RIDGE, WEIGHTS
 
 RECENT = 256  # minutes of inputs that are remembered; a power of two
@@ -167,7 +167,8 @@ class Features(NamedTuple):
     ridges: np.ndarray  # RIDGE (symbols, models)
     leaders: np.ndarray  # LEADER (symbols,)
     seasons: np.ndarray  # SEASON (symbols,)
-    leader_model: np.ndarray  # RIDGE (1,): room of a fit; holds nothing between two closes, as the two below
+    leader_model: np.ndarray  # RIDGE (1,): room of a fit; holds nothing between two closes, as the three below
+    path_logs: np.ndarray  # (GRID_POINTS + 1,) float64: room for a minute's mids; holds nothing between two closes
     observation: np.ndarray  # (WEIGHTS,) float64: room for one observation; holds nothing between two closes
     equations: np.ndarray  # (WEIGHTS * (WEIGHTS + 1),) float64: room of a fit
     flow: np.ndarray  # FLOW_STATE (symbols, 2)
@@ -210,6 +211,7 @@ def make_features(limits: Any) -> Features:
         leaders=leaders,
         seasons=np.zeros(symbols, SEASON),
         leader_model=np.zeros(1, RIDGE),
+        path_logs=np.zeros(GRID_POINTS + 1),
         observation=np.zeros(WEIGHTS),
         equations=np.zeros(WEIGHTS * (WEIGHTS + 1)),
         flow=flow,

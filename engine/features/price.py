@@ -8,7 +8,6 @@ from engine.core.decimals import FLOAT_POWERS_OF_TEN
 from engine.core.detmath import log
 from engine.core.feature_state import LOG_RETURN, MID, RECENT
 from engine.core.kernel import inlined, kernel
-from engine.core.layouts import GRID_POINTS
 from engine.core.schema import NULL, Status
 from engine.core.state import EngineState
 
@@ -114,13 +113,12 @@ def mid_at(path, runs, point):
 
 
 @kernel
-def write_prices(members, minute, units, symbols, quotes, paths, ring, rows):
+def write_prices(members, minute, units, symbols, quotes, paths, ring, logs, rows):
     """The family's columns of `minute`.
 
-    quotes: QUOTE_SUM (symbols, SLOTS); paths: MID_RUN (symbols, SLOTS, GRID_POINTS).
+    quotes: QUOTE_SUM (symbols, SLOTS); paths: MID_RUN (symbols, SLOTS, GRID_POINTS). logs: room for one.
     """
     place, slot = minute % RECENT + RECENT, minute & 3
-    logs = np.empty(GRID_POINTS + 1)
     for i in range(members.shape[0]):
         s = members[i]
         row = rows[s]
@@ -157,5 +155,5 @@ def compute(state: EngineState, members: np.ndarray, minute: int) -> None:
     tape, bars = state.tape, state.bars
     write_prices(
         members, minute, FLOAT_POWERS_OF_TEN, tape.symbols, bars.quote_sums, bars.mid_paths, state.features.ring,
-        bars.rows,
+        state.features.path_logs, bars.rows,
     )  # fmt: skip
