@@ -75,10 +75,10 @@ class Walk:
             rows, words_of(rows), rows.view(np.float64).reshape(len(rows), -1), minutes.astype(np.int64), self.newest,
             self.held, self.room, quality.oi_stale_ms, int(self.core.features.hour_factors), ONE, self.symbol,
             FLOAT_POWERS_OF_TEN, self.quotes, self.quote_path, self.depths, self.depth_path, INSIDE_FIELDS, OWN_FIELDS,
-            OWN_NULLS, REAL_INDEX, baselines.SCALES_MIN, baselines.FIELDS, own.newest, own.turn, own.ring, own.path_logs,
-            own.flow, own.trend, own.oscillators, own.levels, own.kalman, own.errors, own.ridges, own.leaders, own.seasons,
-            own.observation, own.equations, own.long_values, own.long_sorted, own.long_counts, own.baselines,
-            own.seeds, own.hours,
+            OWN_NULLS, REAL_INDEX, baselines.SCALES_MIN, baselines.FIELDS, own.newest, own.turn, own.ring,
+            own.path_logs, own.flow, own.trend, own.oscillators, own.levels, own.kalman, own.errors, own.ridges,
+            own.leaders, own.seasons, own.observation, own.equations, own.long_values, own.long_sorted,
+            own.long_counts, own.baselines, own.seeds, own.hours,
         )  # fmt: skip
 
 
@@ -100,8 +100,8 @@ def settle(
 def walk(
     rows, words, numbers, minutes, newest, held, room, oi_stale_ms, with_hours, one, symbol, units, quotes, quote_path,
     depths, depth_path, inside, fields, nulls, reals, scales_min, baseline_fields, ring_newest, turn, ring, logs, flow,
-    trend, oscillators, levels, kalman, errors, ridges, leaders, seasons, observation, equations, long_values, long_sorted,
-    long_counts, states, seeds, hours,
+    trend, oscillators, levels, kalman, errors, ridges, leaders, seasons, observation, equations, long_values,
+    long_sorted, long_counts, states, seeds, hours,
 ):  # fmt: skip
     """Minute by minute: what became final before its close, its columns, what became final with the end of its grace.
 
