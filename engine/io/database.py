@@ -13,6 +13,7 @@ from engine.core.errors import ConveyorError
 from engine.io.tables import LAYOUT_DIGEST, REVISIONS, ddl
 
 APPENDED = (*(of.table for of in REVISIONS), "digests")
+BLOCKS_KEPT = "16MB"  # of what stands in the file, behind a checkpoint
 FIRST_LINK = "first_link"  # in store_facts, unless 0: earlier links never came, or were removed for their age
 
 
@@ -87,6 +88,19 @@ def connect(
         if confined and locked:
             connection.execute("SET lock_configuration = true")
     return connection
+
+
+def forget_blocks(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> None:
+    """Drop what is kept in memory of blocks that stand in the file: a limit for a moment lets them go.
+
+    A writer never looks at them again, and kept up to the limit they are hours of growth. No query may run meanwhile.
+    """
+    try:
+        connection.execute(f"SET memory_limit = '{BLOCKS_KEPT}'")
+    except duckdb.OutOfMemoryException:  # more is in use: it is left alone
+        pass
+    finally:
+        connection.execute(f"SET memory_limit = '{memory_limit}'")
 
 
 def unavailable(path: Path, error: duckdb.Error) -> str:

@@ -28,7 +28,11 @@ def run_query(store: Store, query: str, rows_max: int, timeout_s: float, origin:
     """
     if not 0 < rows_max <= ROWS_MAX or not 0 < timeout_s <= TIMEOUT_S_MAX:
         raise ConfigError(f"at most {ROWS_MAX} rows and {TIMEOUT_S_MAX:g} s are given to a query beside an engine")
-    connection = store.reader()
+    with store.reader() as connection:
+        return _asked(connection, query, rows_max, timeout_s, origin)
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, query: str, rows_max: int, timeout_s: float, origin: str) -> bytes:
     watchdog = threading.Timer(timeout_s, connection.interrupt)
     try:
         statements = connection.extract_statements(query)
@@ -47,7 +51,6 @@ def run_query(store: Store, query: str, rows_max: int, timeout_s: float, origin:
         raise ConfigError(str(error)) from None
     finally:
         watchdog.cancel()
-        connection.close()
 
 
 def _stream(reader: pa.RecordBatchReader, rows_max: int, origin: str) -> bytes:

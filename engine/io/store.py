@@ -10,7 +10,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from engine.io.database import (
     connect,
     first_line,
     forget_before,
+    forget_blocks,
     log_of,
     prepare,
     read_ledger,
@@ -61,7 +63,7 @@ class Store:
         self._report = report or (lambda kind, detail: None)
         self._stored = stored or (lambda link: None)
         self._queue: deque[Link] = deque()
-        self._changed = threading.Condition()  # guards the queue and the status
+        self._changed = threading.Condition()  # guards the queue, the status and the count of readers
         self._status = StoreStatus(path)
         self._ledger = Ledger()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -70,6 +72,7 @@ class Store:
         self._inode = -1
         self._rows_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
+        self._readers = 0
         self._stopping = False
         self._held = False  # told to wait, because the disk is nearly full
         self._forget_ms: int | None = None  # rows of closes before it are to be removed
@@ -121,11 +124,22 @@ class Store:
         self._thread.join(timeout_s)
         return self.status
 
-    def reader(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the open file, for any thread; to be closed. It must only be given queries.
+    @contextmanager
+    def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own to the open file, for any thread. It must only be given queries.
 
         Raises StoreUnavailableError while the file is not open.
         """
+        with self._changed:
+            self._readers += 1
+        try:
+            with self._cursor() as cursor:
+                yield cursor
+        finally:
+            with self._changed:
+                self._readers -= 1
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
         connection = self._connection
         if connection is None:
             raise StoreUnavailableError(self.status.trouble or f"{self.path.name} is closed")
@@ -337,6 +351,9 @@ class Store:
         self._connection.execute("CHECKPOINT")
         self._log_is_private = False
         self._rows_since_checkpoint, self._checkpointed_at = 0, time.monotonic()
+        with self._changed:
+            if not self._readers:
+                forget_blocks(self._connection, self.limits.memory_limit)
         give_back()
 
     def _forget(self) -> None:

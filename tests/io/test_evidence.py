@@ -39,11 +39,8 @@ def found_in(minute: MinuteRows, told: list[tuple[int, str, Stop]]) -> MinuteRow
 
 
 def asked(store: Store, query: str) -> pa.Table:
-    connection = store.reader()
-    try:
+    with store.reader() as connection:
         return connection.sql(query).to_arrow_table()
-    finally:
-        connection.close()
 
 
 def evidence(folder: Path) -> Evidence:

@@ -16,6 +16,7 @@ import pytest
 
 from engine.core.effects import MinuteRows
 from engine.core.minutes import close_ms
+from engine.io import database
 from engine.io.columns import digests_to_arrow
 from engine.io.database import Appender, connect, prepare
 from engine.io.store import Store, StoreLimits, StoreStatus
@@ -409,6 +410,33 @@ def test_the_first_links_are_forgotten_by_age_and_are_no_holes(path: Path):
     again = write(path, minutes)
     assert (again.links_skipped, again.holes, again.last_link) == (8, 0, 7)
     assert ask(path, "SELECT count(*) FROM feature_revisions") == [(8,)]
+
+
+def held_bytes(path: Path) -> int:
+    """What DuckDB holds of four written minutes, behind a checkpoint that was made while nobody or somebody read."""
+    store = Store(path, replace(QUICK, checkpoint_rows=1))
+    for minute in some_minutes(4, symbols=2):
+        store.put(minute)
+    assert store.drain()
+    [(held,)] = ask_open(store, "SELECT sum(memory_usage_bytes) FROM duckdb_memory()")
+    store.close()
+    return int(held)
+
+
+def test_blocks_that_stand_in_the_file_are_let_go_behind_a_checkpoint_unless_somebody_reads(path, monkeypatch):
+    monkeypatch.setattr(database, "BLOCKS_KEPT", "1MB")
+    let_go = held_bytes(path)
+    monkeypatch.setattr(Store, "_checkpoint", read_meanwhile(Store._checkpoint))
+    kept = held_bytes(path.with_name("read.duckdb"))
+    assert let_go <= 1_000_000 < kept
+
+
+def read_meanwhile(checkpoint: Callable[[Store], None]) -> Callable[[Store], None]:
+    def checkpoint_beside_a_reader(store: Store) -> None:
+        with store.reader():
+            checkpoint(store)
+
+    return checkpoint_beside_a_reader
 
 
 def test_a_store_may_begin_at_a_later_link(path: Path):
