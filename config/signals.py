@@ -57,14 +57,14 @@ def _class(threshold: int, budget: int, w1: float, w2: float, w3: float, a: floa
 class Classes(Section):
     """The classes of signals.
 
-    Offsets of spike, shift and quadrant, and severity_min of spike, were fitted on simulated calibration days
+    Offsets of spike, shift and quadrant, and severity_min of divergence, were fitted on simulated calibration days
     (docs/evaluation.md); the other classes found too few labelled episodes to be fitted.
     """
 
-    spike: SignalClass = Field(_class(74, 4, 1.0, 0.5, 0.4, 0.60, 8.0), description="Sudden volume, price, interest.")
+    spike: SignalClass = Field(_class(65, 4, 1.0, 0.5, 0.4, 0.60, 7.1), description="Sudden volume, price, interest.")
     shift: SignalClass = Field(_class(60, 2, 0.7, 0.8, 0.2, 0.55, 4.7), description="Spread, basis, funding.")
     quadrant: SignalClass = Field(_class(55, 2, 0.8, 0.6, 0.2, 0.58, 4.6), description="Price against open interest.")
-    divergence: SignalClass = Field(_class(55, 2, 0.8, 0.7, 0.2, 0.58, 1.5), description="Price against flow.")
+    divergence: SignalClass = Field(_class(75, 2, 0.8, 0.7, 0.2, 0.58, 1.5), description="Price against flow.")
     pattern: SignalClass = Field(_class(60, 3, 0.9, 0.8, 0.3, 0.65, 1.5), description="Candles, levels, charts.")
     synchrony: SignalClass = Field(_class(60, 2, 0.4, 0.3, 1.0, 0.55, 1.5), description="Many symbols at once.")
     rotation: SignalClass = Field(_class(55, 1, 0.7, 0.5, 0.4, 0.52, 1.5), description="Who leads changes.")

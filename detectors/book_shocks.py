@@ -62,7 +62,7 @@ DETECTORS = (
         "of these are above 0",
         primary="the measure", secondary="none", direction="0",
         inputs=("signed_flow_ratio_m_1", "trade_count", "obi_top1_mean", "rv_m_1"), minutes=SWALLOWED_BEFORE + 1,
-        cooldown_s=45, half_life_s=120, find=find_swallowed, weights=(6.1, 0.0, 0.4, 0.35),
+        cooldown_s=45, half_life_s=120, find=find_swallowed, weights=(5.9, 0.0, 0.4, 0.155),
         source="Volume and volatility go together (Clark 1973), and orders of one side thin the side that they hit: "
         "many of them in a calm minute, against a side that grows, are a resting order that takes them all. The "
         "weights were fitted on simulated calibration weeks (docs/evaluation.md).",
@@ -75,7 +75,7 @@ DETECTORS = (
         primary="the measure", secondary="none",
         direction="1 if high - mid_high is the larger, -1 if mid_low - low is",
         inputs=("high", "mid_high", "mid_low", "low", "mid_close", "spread_bp_mean", "rv_m_1"),
-        minutes=PRINTED_BEFORE + 1, cooldown_s=45, half_life_s=120, find=find_printed, weights=(3.7, 0.0, 0.4, 0.35),
+        minutes=PRINTED_BEFORE + 1, cooldown_s=45, half_life_s=120, find=find_printed, weights=(3.3, 0.0, 0.4, 0.155),
         source="An order larger than the book near the mid prints far away, and the mid comes back at once: what the "
         "print left behind is not in a return. The weights were fitted on simulated calibration weeks "
         "(docs/evaluation.md).",

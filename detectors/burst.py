@@ -38,7 +38,7 @@ DETECTORS = (
         primary="the measure", secondary="|z_oi_roc_m_5|, where |oi_roc_m_5| >= 0.01",
         direction="sign of drift_burst_m_1",
         inputs=("drift_burst_m_1", "mid_high", "mid_low", "mid_close", "rv_m_1", "oi_roc_m_5", "z_oi_roc_m_5"),
-        minutes=BEFORE + 1, cooldown_s=45, half_life_s=120, find=find, weights=(2.45, 0.85, 0.4, 0.35),
+        minutes=BEFORE + 1, cooldown_s=45, half_life_s=120, find=find, weights=(2.45, 1.0, 0.4, 0.155),
         source="Christensen, Oomen & Renò, The drift burst hypothesis (2022): a drift against the volatility of its "
         "own seconds, so that what clusters is divided out. The weights were fitted on simulated calibration weeks "
         "(docs/evaluation.md).",
