@@ -61,7 +61,7 @@ class Classes(Section):
     (docs/evaluation.md); the other classes found too few labelled episodes to be fitted.
     """
 
-    spike: SignalClass = Field(_class(65, 4, 1.0, 0.5, 0.4, 0.60, 7.1), description="Sudden volume, price, interest.")
+    spike: SignalClass = Field(_class(64, 4, 1.0, 0.5, 0.4, 0.60, 7.4), description="Sudden volume, price, interest.")
     shift: SignalClass = Field(_class(60, 2, 0.7, 0.8, 0.2, 0.55, 4.7), description="Spread, basis, funding.")
     quadrant: SignalClass = Field(_class(55, 2, 0.8, 0.6, 0.2, 0.58, 4.6), description="Price against open interest.")
     divergence: SignalClass = Field(_class(75, 2, 0.8, 0.7, 0.2, 0.58, 1.5), description="Price against flow.")
