@@ -7,6 +7,7 @@ import numpy as np
 from detectors.moves import usual_volatility
 from engine.core.detector import Detector, View
 from engine.core.kernel import kernel
+from engine.core.schema import NULL
 
 SWALLOWED_BEFORE, PRINTED_BEFORE = 5, 3  # minutes that say what is usual
 TRADES_BY_CHANCE = 30.0  # added to the usual count, so that a few trades behind none are no shock
@@ -35,10 +36,11 @@ def printed(members, rows, minute, history, held, out):
     for i in range(members.shape[0]):
         s = members[i]
         row, found = rows[s], out[s]
-        above, below = row.high - row.mid_high, row.mid_low - row.low
         usual = usual_volatility(history, held, s, minute, PRINTED_BEFORE)
         found.is_met = 1
-        if usual > 0.0:
+        has_mids = row.mid_high != NULL and row.mid_low != NULL and row.mid_close != NULL
+        if usual > 0.0 and has_mids and row.high != NULL and row.low != NULL:
+            above, below = row.high - row.mid_high, row.mid_low - row.low
             found.direction = np.int64(above > below) - np.int64(above < below)
             beyond = float(max(above, below)) / row.mid_close - row.spread_bp_mean / 2e4
             found.measure = found.primary = beyond / (usual / np.sqrt(SECONDS))

@@ -7,6 +7,7 @@ import numpy as np
 from detectors.moves import side_of, usual_volatility
 from engine.core.detector import Detector, View
 from engine.core.kernel import kernel
+from engine.core.schema import NULL
 
 BEFORE = 3  # minutes that say what is usual
 RANGE_SIGMA = 2.0  # a random walk's range is about 1.6 of its volatility: a few ticks in a dead minute are no burst
@@ -20,7 +21,8 @@ def burst(members, rows, minute, history, held, out):
         row, found = rows[s], out[s]
         usual = usual_volatility(history, held, s, minute, BEFORE)
         found.measure = found.primary = abs(row.drift_burst_m_1)
-        found.is_met = np.int64(float(row.mid_high - row.mid_low) / row.mid_close >= RANGE_SIGMA * usual)
+        if row.mid_high != NULL and row.mid_low != NULL and row.mid_close != NULL:
+            found.is_met = np.int64(float(row.mid_high - row.mid_low) / row.mid_close >= RANGE_SIGMA * usual)
         found.direction = side_of(row.drift_burst_m_1)
         if abs(row.oi_roc_m_5) >= INTEREST_MOVE:
             found.secondary = abs(row.z_oi_roc_m_5)
