@@ -20,12 +20,13 @@ from tests.oracles.features.days import days
 
 # Of a day that begins at a full hour: minute 0 is the first that has a row, of every symbol, and all are `ok`.
 FIRST: dict[int, str] = {
-    0: """ret_s_30 rv_m_1 atr_proxy_m_1 taker_sell_quote_volume cvd_delta_m_1 cvd_level signed_flow_ratio_m_1
-        vwap_session vwap_dev_bp avg_trade_quote oi_quote basis_bp time_to_next_funding_s spread_p95_m_1 imbalance_top1
-        imbalance_top5 depth_top5_quote_median_m_1 depth_slope microprice_drift_s_30 is_doji is_hammer is_warming_up
-        rs_score_m_5 rs_is_incomplete is_eligible symbol_count eligible_count excluded_count excluded_universe
-        excluded_outlier excluded_stale excluded_partial excluded_warming_up excluded_illiquid dq_status universe_rev
-        shock_count correlation_count volatility_reason liquidity_reason trend_reason market_reason session""",
+    0: """ret_s_30 rv_m_1 drift_burst_m_1 atr_proxy_m_1 taker_sell_quote_volume cvd_delta_m_1 cvd_level
+        signed_flow_ratio_m_1 vwap_session vwap_dev_bp avg_trade_quote oi_quote basis_bp time_to_next_funding_s
+        spread_p95_m_1 imbalance_top1 imbalance_top5 depth_top5_quote_median_m_1 depth_slope microprice_drift_s_30
+        is_doji is_hammer is_warming_up rs_score_m_5 rs_is_incomplete is_eligible symbol_count eligible_count
+        excluded_count excluded_universe excluded_outlier excluded_stale excluded_partial excluded_warming_up
+        excluded_illiquid dq_status universe_rev shock_count correlation_count volatility_reason liquidity_reason
+        trend_reason market_reason session""",
     1: "ret_m_1 ret_abs_m_1 is_engulfing_up is_engulfing_down kalman_prediction",
     3: "basis_bp_m_5",  # 4 of 5
     4: "cvd_slope_m_5 liq_count_m_5 liq_notional_m_5",

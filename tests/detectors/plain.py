@@ -15,8 +15,8 @@ from tests.oracles.detectors import Found, Row, Seen
 
 # Of the row of a minute before, as it is remembered; prices and flows of it are among the inputs.
 BEFORE = (
-    "funding_rate_hour", "rv_m_1", "trade_count", "spread_bp_mean", "rsi_14", "macd_histogram", "is_volume_confirmed",
-    "level_above", "level_below", "level_above_touches", "level_below_touches",
+    "funding_rate_hour", "rv_m_1", "trade_count", "rsi_14", "macd_histogram", "is_volume_confirmed", "level_above",
+    "level_below", "level_above_touches", "level_below_touches",
 )  # fmt: skip
 PRICES = {"open": "O", "high": "H", "low": "L", "close": "C", "volume": "V", "flow": "D"}
 BAR = ("ret", "z_ret_abs", "z_vol", "oi_roc", "z_oi_roc")

@@ -28,6 +28,7 @@ from tests.oracles.detectors import ORACLES, Found, Row, Seen
 
 CORE = tuple(detector for detector in TABLE if detector.is_core)
 ROTATIONS = tuple(detector for detector in CORE if detector.signal_class == "rotation")
+SHOCKS = tuple(detector for detector in CORE if detector.id.startswith(("spike_burst", "spike_absorb", "spike_print")))
 # Values at which a word of the page turns; each is tried as it is and one step to either side.
 BOUNDS: dict[str, tuple[float, ...]] = {
     "ret_m_1": (0.0,), "ret_m_5": (0.003, -0.003, 0.001, -0.001, 0.0), "z_ret_abs_m_1": (1.5, 2.5),
@@ -77,6 +78,20 @@ def test_at_the_bounds_of_what_must_hold():
         compare(view, triggers)
     for name in ("spike_oi_up_v1", "spike_oi_down_v1", "div_premium_v1", "combo_price_vol_up_v1"):
         assert triggers[name] > 0
+
+
+def test_shocks_of_a_minute_where_volatilities_are_of_the_size_of_ranges():
+    """On plain chance a range of some 20 bp is never twice a volatility of any size."""
+    triggers: Counter[str] = Counter()
+    for seed in range(8):
+        view, draw = a_view(KINDS[0] if seed % 2 else KINDS[2], seed), np.random.default_rng(seed)
+        for rows in (view.rows, view.history):
+            rows["rv_m_1"] *= draw.choice([0.0, 1e-3, 3e-3], rows.shape, p=[0.02, 0.49, 0.49])
+            rows["obi_top1_mean"] = draw.random(rows.shape)
+        view.rows["oi_roc_m_5"] = draw.choice([0.0, 0.01, -0.01, -0.02, np.nan], len(view.rows))
+        compare(view, triggers, SHOCKS)
+    for detector in SHOCKS:
+        assert triggers[detector.id] >= 10, detector.id
 
 
 @pytest.mark.parametrize("step", [0.0, 0.5], ids=["any values", "halves, so that many are equal"])

@@ -150,49 +150,50 @@ def liquidations(seen: Seen, symbol: Any) -> Found:
     return Found(left / 2, is_met, True, left / math.sqrt(3), row["z_ret_abs_m_1"], direction)
 
 
+def usual_volatility(seen: Seen, symbol: Any, minutes: int) -> Number:
+    """Root mean square of rv_m_1 of so many minutes before; None if one of them is null or has no row."""
+    earlier = [seen.row(symbol, back) for back in range(minutes, 0, -1)]
+    values = [None if row is None else row.get("rv_m_1") for row in earlier]
+    return math.sqrt(sum(value * value for value in values) / minutes) if told(*values) else None
+
+
 @of("spike_burst_v1")
 def burst(seen: Seen, symbol: Any) -> Found:
     row = seen.rows[symbol][seen.minute]
-    earlier = [seen.row(symbol, back) for back in (3, 2, 1)]
-    before = [one.get("rv_m_1") for one in earlier if one is not None]
-    if len(before) < 3 or not told(*before, row["rv_m_1"], row["atr_proxy_m_1"]):
-        return NOTHING
-    lately = math.sqrt(sum(value * value for value in before if value is not None) / 3)
-    if row["rv_m_1"] <= 0 or lately <= 0:
-        return NOTHING
-    measure = row["atr_proxy_m_1"] / (row["rv_m_1"] ** (2 / 3) * lately ** (1 / 3))
+    measure, usual = size(row["drift_burst_m_1"]), usual_volatility(seen, symbol, 3)
+    is_far = False
+    if usual is not None and told(row["mid_high"], row["mid_low"], row["mid_close"]):
+        is_far = float(row["mid_high"] - row["mid_low"]) / float(row["mid_close"]) >= 2 * usual
     moved = holds(row["oi_roc_m_5"], lambda change: abs(change) >= 0.01)
-    return Found(measure, True, True, measure, size(row["z_oi_roc_m_5"]) if moved else None, sign(row["ret_m_1"]))
+    secondary = size(row["z_oi_roc_m_5"]) if moved else None
+    return Found(measure, is_far, True, measure, secondary, sign(row["drift_burst_m_1"]))
 
 
 @of("spike_absorbed_v1")
 def absorbed(seen: Seen, symbol: Any) -> Found:
-    row = seen.rows[symbol][seen.minute]
-    earlier = [one for one in (seen.row(symbol, back) for back in (5, 4, 3, 2, 1)) if one is not None]
-    before = [one["rv_m_1"] for one in earlier if told(one.get("rv_m_1"))]
-    if len(before) < 5 or not told(row["rv_m_1"], row["signed_flow_ratio_m_1"]):
+    row, usual = seen.rows[symbol][seen.minute], usual_volatility(seen, symbol, 5)
+    ratio, share_bid, volatility = row["signed_flow_ratio_m_1"], row["obi_top1_mean"], row["rv_m_1"]
+    if usual is None or not told(ratio, share_bid, volatility) or usual <= 0 or volatility <= 0:
         return NOTHING
-    lately = math.sqrt(sum(value * value for value in before) / 5)
-    if row["rv_m_1"] <= 0 or lately <= 0:
-        return NOTHING
-    usual = sum(one["trade_count"] for one in earlier) / 5 + 30
-    measure = abs(row["signed_flow_ratio_m_1"]) * row["trade_count"] / usual * lately / row["rv_m_1"]
+    counts = [seen.rows[symbol][seen.minute - back]["trade_count"] for back in (5, 4, 3, 2, 1)]
+    orders = abs(ratio) * row["trade_count"] / (sum(counts) / 5 + 30)
+    against = 1 - share_bid if ratio > 0 else share_bid
+    measure = orders * (2 * against) * math.sqrt(usual / volatility)
     return Found(measure, primary=measure)
 
 
-@of("spike_torn_v1")
-def torn(seen: Seen, symbol: Any) -> Found:
-    row = seen.rows[symbol][seen.minute]
-    earlier = [one for one in (seen.row(symbol, back) for back in (3, 2, 1)) if one is not None]
-    spreads = [one["spread_bp_mean"] for one in earlier if told(one.get("spread_bp_mean"))]
-    before = [one["rv_m_1"] for one in earlier if told(one.get("rv_m_1"))]
-    if len(spreads) < 3 or max(spreads) <= 0 or not told(row["spread_bp_mean"]):
+@of("spike_print_v1")
+def print_off_the_book(seen: Seen, symbol: Any) -> Found:
+    """Prices are exact, as mantissas or decimals, and so are their differences; the rest is float64."""
+    row, usual = seen.rows[symbol][seen.minute], usual_volatility(seen, symbol, 3)
+    prices = [row[name] for name in ("high", "mid_high", "mid_low", "low", "mid_close")]
+    if usual is None or not told(*prices, row["spread_bp_mean"]) or usual <= 0:
         return NOTHING
-    is_met = False
-    if len(before) == 3 and told(row["atr_proxy_m_1"]):
-        is_met = row["atr_proxy_m_1"] >= 2 * math.sqrt(sum(value * value for value in before) / 3)
-    measure = row["spread_bp_mean"] / max(spreads)
-    return Found(measure, is_met, True, measure, None, sign(row["ret_m_1"]))
+    high, mid_high, mid_low, low, mid_close = prices
+    above, below = high - mid_high, mid_low - low
+    beyond = float(max(above, below)) / float(mid_close) - row["spread_bp_mean"] / 20_000
+    measure = beyond / (usual / math.sqrt(60))
+    return Found(measure, primary=measure, direction=sign(above - below))
 
 
 # Shifts ---------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given, settings
 
 from tests.engine.features.agreement import compare
@@ -49,6 +50,39 @@ def test_volatility_inside_the_minute_by_head() -> None:
     quiet = [None] * (POINTS - 1) + [100.0]
     (row,) = to_rows([Minute(100, mid_close=100.0, mids=quiet, spreads=quiet)])
     assert (row["rv_m_1"], row["ret_s_30"]) == (None, None)
+
+
+TEN_SECONDS = math.sqrt(math.log(6) / 2)  # 0.9465: what chance finds in so short a window, half of it
+
+
+def drift_of(*mids: float | None, mid_open: float | None = 100.0) -> float | None:
+    """drift_burst_m_1 of a minute with these first points of its grid; then it stays where it is."""
+    path = [*mids, *[mids[-1]] * (POINTS - len(mids))]
+    spreads = [None if mid is None else 0.01 for mid in path]
+    (row,) = to_rows([Minute(100, mid_open=mid_open, mid_close=100.0, mids=path, spreads=spreads)])
+    return row["drift_burst_m_1"]
+
+
+def test_drift_inside_the_minute_by_head() -> None:
+    """rv_m_1 of n equal steps is sqrt(n) of them. Prices lie on a tick: steps are equal to 5e-4 of themselves."""
+    line = [round(100 * 1.01**k, 3) for k in range(POINTS + 1)]
+    assert drift_of(*line[1:]) == pytest.approx(math.sqrt(60), rel=1e-6)
+    assert drift_of(*line[-2::-1], mid_open=line[-1]) == pytest.approx(-math.sqrt(60), rel=1e-6)
+    assert drift_of(*[100.0] * 29, 90.0) == pytest.approx(-(math.sqrt(6) - TEN_SECONDS), rel=1e-12)
+    assert drift_of(*[100.0] * 25, *line[1:11]) == pytest.approx(math.sqrt(60) - TEN_SECONDS, rel=1e-4)
+
+
+def test_of_equal_moves_there_and_back_the_first_has_the_sign() -> None:
+    size = math.sqrt(3) - TEN_SECONDS  # rv is sqrt(2) moves
+    assert drift_of(*[100.0] * 5, *[107.0] * 30, 100.0) == pytest.approx(size, rel=1e-12)
+    assert drift_of(*[107.0] * 5, *[100.0] * 30, 107.0, mid_open=107.0) == pytest.approx(-size, rel=1e-12)
+
+
+def test_a_drift_is_none_where_nothing_drifts_and_null_where_nothing_moves() -> None:
+    assert drift_of(*[101.0, 100.0] * 30) == 0.0
+    assert drift_of(*[None] * 4, 101.0, *[None] * 55) == 0.0  # two points, and no window has both
+    assert drift_of(None) is None
+    assert drift_of(100.0) is None
 
 
 def test_a_window_may_lack_30_per_cent() -> None:

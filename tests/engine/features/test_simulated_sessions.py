@@ -85,6 +85,6 @@ def test_every_column_of_a_simulated_session(venue: str) -> None:
                     near = found is not None and value is not None and abs(found - value) <= FLOORS.get(name, 0.0)
                     assert near or agree(found, value, name), (minute.minute, name, found, value)
                     seen |= {name} if value is not None else set()
-    expected = {"ret_s_30", "rv_m_1", "jump_m_15", "cvd_level", "kyle_lambda_m_15", "spread_p95_m_1"}
+    expected = {"ret_s_30", "rv_m_1", "drift_burst_m_1", "jump_m_15", "cvd_level", "kyle_lambda_m_15", "spread_p95_m_1"}
     expected |= {"stoch_d_14", "is_engulfing_up"}
     assert expected <= seen

@@ -1,20 +1,21 @@
-"""Price: returns and realised volatility, minute by minute over whole windows."""
+"""Price: returns, realised volatility and the drift inside a minute, minute by minute over whole windows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import log, pi, sqrt
+from math import copysign, log, pi, sqrt
 
 from tests.oracles.features import Columns, Minute, Number, full_enough, series, total, usable
 
 NULL: Columns = dict.fromkeys(
     (
-        "ret_s_30", "ret_m_1", "ret_m_5", "ret_m_15", "ret_abs_m_1", "rv_m_1", "atr_proxy_m_1", "rv_m_15", "rv_h_1",
-        "bpv_m_15", "jump_m_15",
+        "ret_s_30", "ret_m_1", "ret_m_5", "ret_m_15", "ret_abs_m_1", "rv_m_1", "drift_burst_m_1", "atr_proxy_m_1",
+        "rv_m_15", "rv_h_1", "bpv_m_15", "jump_m_15",
     )
 )  # fmt: skip
 PAIRS_MIN = 10
+DRIFT_WINDOWS_S = (10, 20, 30, 60)
 
 
 def price(minutes: Sequence[Minute]) -> list[Columns]:
@@ -48,6 +49,30 @@ def realised(path: Sequence[Number]) -> Number:
     return sqrt(total([(log(new) - log(old)) ** 2 for old, new in pairwise(points)]))
 
 
+def drift_burst(path: Sequence[Number]) -> Number:
+    """The largest S_w of the path, g_0 to g_60, with the sign of its D_w; 0 where none is above 0."""
+    volatility = realised(path)
+    if volatility is None or volatility == 0:
+        return None
+    logs = [None if point is None else log(point) for point in path]
+    best = 0.0
+    for window_s in DRIFT_WINDOWS_S:
+        drift = furthest_drift(logs, window_s)
+        score = abs(drift) / (volatility * sqrt(window_s / 60)) - sqrt(log(60 / window_s) / 2)
+        if score > abs(best):
+            best = copysign(score, drift)
+    return best
+
+
+def furthest_drift(logs: Sequence[Number], window_s: int) -> float:
+    """D_w: the largest move in size from a point to the one `window_s` later, the first of equals; none: 0.
+
+    A move from one mid to another and a move back are equal in size to the last bit.
+    """
+    moves = [new - old for old, new in zip(logs, logs[window_s:], strict=False) if old is not None and new is not None]
+    return max(moves, key=abs, default=0.0)
+
+
 def realised_of_minutes(logs: Mapping[int, float], t: int, n: int) -> Number:
     """Root of the summed squares of r over n minutes, scaled up to n where some are missing."""
     present = full_enough(logs, t, n)
@@ -76,6 +101,7 @@ def _row(row: Minute, mids: Mapping[int, float], logs: Mapping[int, float]) -> C
         "ret_m_15": simple_return(mids, t, 15),
         "ret_abs_m_1": None if ret_1 is None else abs(ret_1),
         "rv_m_1": realised([row.mid_open, *row.mids]),
+        "drift_burst_m_1": drift_burst([row.mid_open, *row.mids]),
         "atr_proxy_m_1": None if row.high is None or row.low is None or mid is None else (row.high - row.low) / mid,
         "rv_m_15": rv_15,
         "rv_h_1": realised_of_minutes(logs, t, 60),

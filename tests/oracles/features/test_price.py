@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import e, pi, sqrt
+from math import e, log, pi, sqrt
 
 import pytest
 
@@ -56,6 +56,67 @@ def test_realised_volatility_bridges_missing_points_and_counts_the_open():
     points[50] = None
     assert price([Minute(0, mid_open=None, mids=points)])[0]["rv_m_1"] is None
     assert price([Minute(0, mid_open=5.0, mids=[5.0] * 60)])[0]["rv_m_1"] == 0.0
+
+
+def burst(*points: Number, start: Number = 1.0) -> Number:
+    """drift_burst_m_1 of a minute: the open and its first points. A path that ends early stays where it is."""
+    return price([Minute(0, mid_open=start, mids=[*points, *[points[-1]] * (60 - len(points))])])[0]["drift_burst_m_1"]
+
+
+def less(window_s: int) -> float:
+    """What chance is granted in windows of this length."""
+    return sqrt(log(60 / window_s) / 2)
+
+
+def test_a_straight_line_is_as_far_as_a_drift_goes():
+    up = [e**k for k in range(1, 61)]
+    assert burst(*up) == pytest.approx(sqrt(60), rel=1e-14)  # 60 in rv = sqrt(60); the shorter ones are less
+    assert burst(*up[::-1], start=e**61) == pytest.approx(-sqrt(60), rel=1e-14)
+
+
+def test_the_shorter_a_drift_the_shorter_the_window_that_sees_it():
+    """n equal steps have rv = sqrt(n). A window of w seconds holds min(n, w) of them."""
+    for steps, window_s, moved in ((1, 10, 1), (5, 10, 5), (10, 10, 10), (18, 20, 18), (28, 30, 28), (50, 60, 50)):
+        expected = moved / sqrt(steps * window_s / 60) - less(window_s)
+        assert burst(*(e**-k for k in range(1, steps + 1))) == pytest.approx(-expected, rel=1e-14)
+    assert burst(e) == pytest.approx(1.5030, abs=5e-5)  # sqrt(6) - 0.9465
+    assert burst(*(e**k for k in range(1, 11))) == pytest.approx(6.7995, abs=5e-5)  # sqrt(60) - 0.9465
+
+
+def test_of_equal_moves_the_earliest_has_the_sign():
+    there_and_back = sqrt(6 / 2) - less(10)  # rv = sqrt(2)
+    assert burst(*[1.0] * 5, *[e] * 30, 1.0) == pytest.approx(there_and_back, rel=1e-14)
+    assert burst(*[e] * 5, *[1.0] * 30, e, start=e) == pytest.approx(-there_and_back, rel=1e-14)
+    # Two seconds there: back is in the window that begins last, at g_1. The end lies where the start was.
+    assert burst(e, e, 1.0) == pytest.approx(-there_and_back, rel=1e-14)
+    assert burst(*[1.0] * 51, *[e] * 8, 1.0) == pytest.approx(there_and_back, rel=1e-14)
+
+
+def test_what_sways_drifts_nowhere():
+    assert burst(*[e, 1.0] * 30) == 0.0  # after every even number of seconds it is where it was
+    waves = [e, e**2, e, 1.0] * 15  # at most 2 in 10 s and rv = sqrt(60): 2 / sqrt(10) - 0.95 is below 0
+    assert burst(*waves) == 0.0
+
+
+def test_a_window_wants_both_its_points():
+    def known(*places: int) -> Number:
+        points: list[Number] = [None] * 61
+        for n, place in enumerate(places):
+            points[place] = e**n
+        return price([Minute(0, mid_open=points[0], mids=points[1:])])[0]["drift_burst_m_1"]
+
+    assert known(0, 60) == 1.0
+    assert known(0, 59) == known(1, 60) == known(0, 5) == 0.0  # rv is 1, and no window of any length is whole
+    assert known(5, 15) == pytest.approx(sqrt(6) - less(10), rel=1e-14)
+    assert known(50, 60) == pytest.approx(sqrt(6) - less(10), rel=1e-14)
+    assert known(1, 31) == pytest.approx(sqrt(2) - less(30), rel=1e-14)
+    assert known(0, 7, 20) == pytest.approx(2 / sqrt(2) * sqrt(3) - less(20), rel=1e-14)  # g_7 is in rv alone
+
+
+def test_without_a_volatility_there_is_no_drift():
+    assert burst(5.0, start=5.0) is None  # rv is 0
+    assert burst(None, start=5.0) is None  # one point
+    assert price([Minute(0, "stale", mid_open=1.0, mids=[e] * 60)])[0]["drift_burst_m_1"] is None
 
 
 def test_realised_volatility_of_a_window_is_scaled_up_to_its_whole():

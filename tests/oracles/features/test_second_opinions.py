@@ -134,7 +134,13 @@ def test_realised_variances_are_those_of_numpy():
     products = np.abs(r[1:] * r[:-1])
     same(numbers(rows, "bpv_m_15")[15:], np.pi / 2 * 15 / 14 * windows(products, 14).sum(axis=1), bound=1e-14)
     grids = np.array([[minute.mid_open, *minute.mids] for minute in MINUTES])
-    same(numbers(rows, "rv_m_1"), np.sqrt((np.diff(np.log(grids)) ** 2).sum(axis=1)), bound=1e-13)
+    rv = np.sqrt((np.diff(np.log(grids)) ** 2).sum(axis=1))
+    same(numbers(rows, "rv_m_1"), rv, bound=1e-13)
+    scores = [
+        np.abs(np.log(grids[:, w:] / grids[:, :-w])).max(axis=1) / rv * np.sqrt(60 / w) - np.sqrt(np.log(60 / w) / 2)
+        for w in (10, 20, 30, 60)
+    ]
+    same(np.abs(numbers(rows, "drift_burst_m_1")), np.max(scores, axis=0).clip(0.0), bound=1e-10)
 
 
 def test_session_sums_are_those_of_numpy():
