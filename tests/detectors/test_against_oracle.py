@@ -88,6 +88,7 @@ def test_shocks_of_a_minute_where_volatilities_are_of_the_size_of_ranges():
         for rows in (view.rows, view.history):
             rows["rv_m_1"] *= draw.choice([0.0, 1e-3, 3e-3], rows.shape, p=[0.02, 0.49, 0.49])
             rows["obi_top1_mean"] = draw.random(rows.shape)
+        view.rows["trade_count"] = draw.integers(0, 400, len(view.rows))
         view.rows["oi_roc_m_5"] = draw.choice([0.0, 0.01, -0.01, -0.02, np.nan], len(view.rows))
         compare(view, triggers, SHOCKS)
     for detector in SHOCKS:

@@ -153,7 +153,7 @@ def liquidations(seen: Seen, symbol: Any) -> Found:
 def usual_volatility(seen: Seen, symbol: Any, minutes: int) -> Number:
     """Root mean square of rv_m_1 of so many minutes before; None if one of them is null or has no row."""
     earlier = [seen.row(symbol, back) for back in range(minutes, 0, -1)]
-    values = [None if row is None else row.get("rv_m_1") for row in earlier]
+    values: list[Any] = [None if row is None else row.get("rv_m_1") for row in earlier]
     return math.sqrt(sum(value * value for value in values) / minutes) if told(*values) else None
 
 

@@ -32,8 +32,11 @@ RECORDS_A_BATCH = 200  # a minute's arrays stand until the fourth minute after i
 SYMBOLS, MINUTES = 3, 25
 NOT_IN_ROWS = {"depth_slope"}
 # Prices of up to 70,000 and their logarithms: an ulp of ln is twice that of the days that FLOORS speaks of; sums of
-# volumes are rounded at 1e8.
-FLOORS = {"cvd_level": 1e-6, "cvd_slope_m_5": 1e-6, "rv_m_1": 1e-13, "rv_m_15": 1e-13, "rv_h_1": 1e-13}
+# volumes are rounded at 1e8. Volatilities of 2 bp a minute, where one ulp in each logarithm moves drifts by 6e-11.
+FLOORS = {
+    "cvd_level": 1e-6, "cvd_slope_m_5": 1e-6, "rv_m_1": 1e-13, "rv_m_15": 1e-13, "rv_h_1": 1e-13,
+    "drift_burst_m_1": 1e-9,
+}  # fmt: skip
 
 
 def played(venue: str) -> dict[str, tuple[list[Minute], list[Columns]]]:
