@@ -16,7 +16,7 @@ from replay.detectors.world import EDGES, KINDS, NAMES, NOTHING, Kind, a_view, c
 
 ID = re.compile(r"[a-z][a-z0-9_]*_v[1-9][0-9]*")
 SEEDS = (1, 2)
-PAIRS = ((3, 4), (5, 6))  # seeds of minutes, and of those that columns are taken from
+PAIRS = ((3, 4), (5, 6), (7, 8))  # seeds of minutes, and of those that columns are taken from
 NOT_WRITTEN = -7  # stands in every field of the findings of symbols that are not looked at
 REALS = ("measure", "primary", "secondary")
 CODES = (("is_met", (0, 1)), ("is_allowed", (0, 1)), ("direction", (-1, 0, 1)))

@@ -228,6 +228,8 @@ def _values(column: Column, closes: np.ndarray, rng: np.random.Generator) -> np.
 def _real(column: Column, closes: np.ndarray, normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if column.name.startswith(("b_scale", "atr_")) and column.unit != "1 of 100":
         return 0.3 * np.abs(normal) + 1e-3
+    if column.name.startswith("rv_"):
+        return 2e-3 * np.abs(normal)  # of the size of a minute's range
     if column.unit == "quote/base" and not column.name.startswith("macd"):
         return closes * (1.0 + 0.003 * normal)
     if column.unit == "1 of 100":
