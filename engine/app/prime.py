@@ -32,12 +32,14 @@ def warmed(folder: Path, now_ns: int, note: Callable[[str], None]) -> Conveyor:
     """
     session = folder if (folder / "journal").is_dir() else None
     reader = JournalReader(folder / "journal" if session else folder, OS_DISK)
-    if reader.info().last_recv_ns > now_ns:
+    info = reader.info()
+    if info.last_recv_ns > now_ns:
         raise ConfigError(f"{folder}: its newest record is ahead of this clock; what is to come cannot warm anything")
     conveyor, seq = Conveyor(), -1
     if session and (session / "state").is_dir():
         conveyor, seq = recall(StateFolder(session / "state"), ANY_LINK, note)
     if seq < 0:
+        note(f"note: {info.minutes:,} minutes of {folder} are played first, to begin warm")
         conveyor, seq = beginning(reader)
     for batch in reader.batches(seq + 1):
         conveyor.handle(batch)

@@ -183,7 +183,7 @@ def _keep(session: Path, verdict: Verdict, with_rows: bool) -> None:
     try:
         write_verified(session, Verified(verdict.last_link, verdict.chain, verdict.last_exchange_ts, with_rows))
     except OSError as error:
-        terminal.note(f"note: {error}; this success is not kept, so it counts for no promotion")
+        terminal.note(f"note: {terminal.told(error)}; this success is not kept, so it counts for no promotion")
 
 
 @click.group(cls=terminal.Family)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.io.health import Colour
 
 _folder = click.Path(path_type=Path)
+STOP_S = 30.0  # that `ctl stop` waits for the end
 
 
 @click.command(cls=terminal.Verb)
@@ -198,6 +199,9 @@ def mode(mode: str | None, override: str, session: Path | None, as_json: bool) -
 def _obey(session: Path | None, name: str, arguments: list[str], as_json: bool, override: str = "") -> None:
     engine = find(session)
     answer = told_by(lambda: engine.command(name, arguments, override=override))
+    if name == "stop" and answer["done"]:
+        has_ended = engine.has_ended_within(STOP_S)  # what comes next finds a whole session
+        answer["sentence"] = "the engine has stopped" if has_ended else f"it is still stopping after {STOP_S:g} s"
     if as_json:
         terminal.emit(answer)
     elif answer["done"]:

@@ -115,11 +115,16 @@ def _report(error: BaseException, verbose: bool) -> Exit | None:
         note(f"error: {error}")
         return Exit.USAGE if isinstance(error, ConfigError) else Exit.ERROR
     if isinstance(error, OSError):
-        note(f"error: {error}")
+        note(f"error: {told(error)}")
         return Exit.ERROR
     hint = "" if verbose else "; run it again with -v for the traceback"
     note(f"error in Conveyor itself: {type(error).__name__}: {error}{hint}")
     return Exit.ERROR
+
+
+def told(error: OSError) -> str:
+    """`sessions/a: Read-only file system`, instead of a number and quotes."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
 # Options --------------------------------------------------------------------------------------------------------------
@@ -257,9 +262,7 @@ def _bar(description: str, total: float | None, unit: str) -> Iterator[Advance]:
         def render(self, task: Task) -> Text:
             rate = task.finished_speed or task.speed
             pace = f", {_amount(rate, unit)}/s" if rate else ""
-            # What is read may grow meanwhile.
-            of = f" of {_amount(max(task.total, task.completed), unit)}" if task.total is not None else ""
-            return Text(f"{_amount(task.completed, unit)}{of}{pace}")
+            return Text(f"{_amounts(task.completed, task.total, unit)}{pace}")
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -304,12 +307,20 @@ class PlainProgress:
             return f"{self.description}: {_amount(self.done, self.unit)}{self._pace(seconds)}"
         left = f", {_duration((self.total - self.done) * seconds / self.done)} left" if self.done else ""
         share = min(100, int(100 * self.done / self.total))
-        amounts = f"{_amount(self.done, self.unit)} of {_amount(max(self.total, self.done), self.unit)}"
+        amounts = _amounts(self.done, self.total, self.unit)
         newest = f", {self.what}" if self.what else ""
         return f"{self.description}: {share} %, {amounts}{newest}{self._pace(seconds)}{left}"
 
     def _pace(self, seconds: float) -> str:
         return f", {_amount(self.done / seconds, self.unit)}/s" if seconds > 0 else ""
+
+
+def _amounts(done: float, total: float | None, unit: str) -> str:
+    """`3 of 336 functions`. What is counted may grow meanwhile, so no more is ever done than there is."""
+    if total is None:
+        return _amount(done, unit)
+    number, _, _ = _amount(done, unit).partition(" ")
+    return f"{number} of {_amount(max(done, total), unit)}"
 
 
 def _amount(value: float, unit: str) -> str:

@@ -190,6 +190,9 @@ def _canaries(evidence: Evidence) -> tuple[Verdict, str]:
 
 
 def _events(evidence: Evidence) -> tuple[Verdict, str]:
+    for sink in _outside(evidence):
+        if sink["trouble"] and sink["waiting"]:
+            return "fail", f"{sink['waiting']:,} wait for {sink['name']}: {sink['trouble']}"
     found = [(sink["latency_ms"]["p95"], sink["name"]) for sink in _outside(evidence)]
     measured = [(p95, name) for p95, name in found if p95 is not None]
     if not measured:

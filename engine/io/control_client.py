@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import orjson
 
 from engine.core.errors import ConfigError, ConveyorError
 from engine.io.control import SOCKET, connected
+from engine.io.disk import OS_DISK
 
 SESSIONS = Path("sessions")  # where `conveyor run` puts a session that is given no folder
+LOOK_S = 0.05
 
 
 class NotRunningError(ConveyorError):
@@ -42,6 +46,20 @@ class Engine:
         body = orjson.dumps({"command": command, "arguments": arguments, "override": override})
         found: dict[str, Any] = orjson.loads(self._ask("POST", "/command", body, timeout_s))
         return found
+
+    def has_ended_within(self, timeout_s: float) -> bool:
+        """Wait for an engine that was told to stop; the lock of its journal is the last that it lets go of."""
+        until_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                os.close(OS_DISK.lock(self.session / "journal"))
+                return True
+            except BlockingIOError:
+                if time.monotonic() > until_s:
+                    return False
+                time.sleep(LOOK_S)
+            except FileNotFoundError:
+                return True
 
     def change(self, wish: dict[str, Any], timeout_s: float = 30.0) -> dict[str, Any]:
         """wish: engine.io.control.Wish; the answer is engine.app.changes.Changes.ask's."""

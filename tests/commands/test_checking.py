@@ -120,9 +120,10 @@ def found_in(mode: str = "", **more: Any) -> Evidence:
     return replace(evidence(*WELL), **(parts | more))
 
 
-def sink(delivered: int = 5, p95: float | None = 12.0) -> dict[str, Any]:
-    outside = {"name": "webhook", "is_outside": True, "delivered": delivered, "latency_ms": {"p95": p95}}
-    inside = {"name": "bus", "is_outside": False, "delivered": 999, "latency_ms": {"p95": 999.0}}
+def sink(delivered: int = 5, p95: float | None = 12.0, waiting: int = 0, trouble: str = "") -> dict[str, Any]:
+    calm = {"waiting": waiting, "trouble": trouble}
+    outside = {"name": "webhook", "is_outside": True, "delivered": delivered, "latency_ms": {"p95": p95}} | calm
+    inside = {"name": "bus", "is_outside": False, "delivered": 999, "latency_ms": {"p95": 999.0}} | calm
     return {"sinks": [inside, outside]}
 
 
@@ -160,6 +161,9 @@ def sink(delivered: int = 5, p95: float | None = 12.0) -> dict[str, Any]:
         ("within 150 ms", found_in("canary"), "unknown", "nothing was published outside"),
         ("within 150 ms", found_in("canary", publish=sink(p95=149.9)), "pass", "149.9 ms at webhook"),
         ("within 150 ms", found_in("canary", publish=sink(p95=150.0)), "fail", "150.0 ms at webhook"),
+        ("within 150 ms", found_in("canary", publish=sink(waiting=2, trouble="webhook: no answer")), "fail",
+         "2 wait for webhook: webhook: no answer"),
+        ("within 150 ms", found_in("canary", publish=sink(trouble="no answer")), "pass", "12.0 ms at webhook"),
         ("budget of spikes", found_in(), "unknown", "only a running engine"),
         ("budget of spikes", found_in("canary"), "pass", "25 % in the busiest minute"),
         ("budget of spikes", found_in("canary", busiest=[{"signal_class": "spike", "signals": 2}]), "fail", "50 %"),

@@ -77,7 +77,8 @@ def _refusal(url: str, error: Exception, timeout_s: float) -> FeedError:
     elif isinstance(error, InvalidHandshake | EOFError):
         said = f"what answers is no WebSocket server ({error}); check the address"
     else:
-        said = f"cannot be reached ({error}); check the network and the address"
+        told = error.strerror if isinstance(error, OSError) else ""
+        said = f"cannot be reached ({told or error}); check the network and the address"
     return FeedError(f"{url}: {said}", retry_after_s)
 
 
