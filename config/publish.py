@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from config.section import Section, require
 
-_SCHEMES = {
+SCHEMES = {
     "webhook_url": ("http://", "https://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
     "nats_url": ("nats://", "tls://"),
@@ -40,7 +40,7 @@ class Publish(Section):
 
     @model_validator(mode="after")
     def _order(self) -> Self:
-        for name, schemes in _SCHEMES.items():
+        for name, schemes in SCHEMES.items():
             url = getattr(self, name)
             require(not url or url.startswith(schemes), [f"publish.{name}"], f"an address with {' or '.join(schemes)}")
         require(

@@ -13,6 +13,7 @@ import orjson
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from config.bus import Bus
 from config.errors import ConfigError
 from config.publish import Publish
 from config.section import Names, Section, require
@@ -409,6 +410,7 @@ class Config(Section):
     retention: Retention = Field(Retention(), description="What is removed from a session's folder, and when.")
     metrics: Metrics = Field(Metrics(), description="Figures for Prometheus.")
     publish: Publish = Field(Publish(), description="Sinks of signals, and how patient each of them is.")
+    bus: Bus = Field(Bus(), description="Modules in other processes.")
     venues: Venues = Field(Venues(), description="The exchanges.")
     feeds: Feeds = Field(Feeds(), description="How connections are kept alive.")
     time: Time = Field(Time(), description="Which clock the process lives by.")

@@ -11,7 +11,7 @@ from detectors.table import TABLE
 from engine.closing import Minutes
 from engine.core import release_commands
 from engine.core.control import COMMAND, HOST, LOAD, PRIME, read_control, read_epoch
-from engine.core.effects import Effect, Event, Released, SnapshotNeeded, Wanted
+from engine.core.effects import Effect, Event, Heard, Released, SnapshotNeeded, Wanted
 from engine.core.errors import ConfigError
 from engine.core.layouts import (
     BOOK_ASKED,
@@ -170,6 +170,8 @@ class Conveyor:
             self._command(record, effects)
         elif record.kind == RecordKind.PRIME:
             self._prime(record, effects)
+        elif record.kind == RecordKind.MESSAGE:
+            effects.append(Heard(record.seq, record.recv_ns, record.payload))
         else:
             detail = {"kind": int(record.kind), "source": record.source}
             effects.append(Event(record.seq, record.recv_ns, "unknown_record", "", "", detail))

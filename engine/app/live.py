@@ -26,7 +26,7 @@ from engine.app.beside import Beside
 from engine.app.changes import Changes
 from engine.app.commands import Commands
 from engine.app.crashes import CRASHES_MAX, Crashes
-from engine.app.outward import Outward
+from engine.app.outward import Outward, must_be_usable
 from engine.app.promotion import Fitness
 from engine.conveyor import Conveyor
 from engine.core.control import Turn
@@ -42,7 +42,6 @@ from engine.io.feeds import Feeds
 from engine.io.journal_writer import JournalFull, JournalWriter
 from engine.io.latencies import Latencies
 from engine.io.probes import Garbage, StallProbe, Usage
-from engine.io.publish.publisher import must_be_usable
 from engine.io.recent import Recent
 from engine.io.sequencer import GROUP_S, Sequencer
 from engine.io.session import LOGS, SessionWriter
@@ -178,7 +177,7 @@ class App:
         past_of_earlier = prime.warmed(earlier, self.clock.now_ns(), self._note) if earlier else None
         await self.feeds.prepare(can_wait=goes_on)
         config, instruments = self.config, self.feeds.instruments()
-        must_be_usable(config.publish)
+        must_be_usable(config)
         recovery.must_be_startable(config, instruments, self.journal_folder, self.session_folder, self._disk)
         if self._threads and self.session_folder is not None:
             self.beside = Beside(self, self.session_folder)
@@ -282,6 +281,8 @@ class App:
         with suppress(TimeoutError, JournalFull):
             async with asyncio.timeout(FEEDS_STOP_S):
                 await self.feeds.stop(self._reason)
+        if self.outward:
+            await self.outward.stop_hearing()
         self.tell("process_stop", reason=self._reason)
         sequencer.stop()
         await running
@@ -325,7 +326,7 @@ class App:
         except Exception as error:
             self.failure = error
             if self.outward:
-                self.outward.publisher.halt()
+                self.outward.halt()
             self._note(f"error: the conveyor stopped, the journal goes on: {error}")
             self.tell("conveyor_stopped", error=str(error)[:500])
         if self.conveyor.state is not None:

@@ -55,7 +55,7 @@ def status(app: App) -> Status:
     if app.session is not None:
         told["store"] = store(app)
     if app.outward is not None:
-        outward: Any = {"publish": app.outward.publisher.status(), "bus": app.outward.bus.status()}
+        outward: Any = {"publish": app.outward.publisher.status(), "bus": app.outward.bus_status()}
         told |= outward
     if app.beside is not None and (use := app.beside.disk):
         told["disk"] = use.facts()

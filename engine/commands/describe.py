@@ -143,6 +143,7 @@ def _journal() -> Described:
         RecordKind.LOAD: "JSON sample of lag, waiting bytes, finalize time, processor, memory, once a second; source 0",
         RecordKind.OPERATOR: "JSON command, arguments, who, unmet, override; source 0",
         RecordKind.PRIME: "JSON venue, symbol, scales, layout, newest_ms, journal, line feed, learned state; source 0",
+        RecordKind.MESSAGE: "canonical JSON of one message that a module said (docs/delivery.md); source 0",
     }
     rows = [[int(kind), kind.name.lower(), meaning[kind]] for kind in RecordKind]
     fields = ", ".join(f"{name} {HEADER[name].str}" for name in HEADER.names or ())

@@ -168,6 +168,9 @@ def _modules(status: Status, width: int) -> list[Line]:
         ill = {"amber", "red"} & {module["delivery"], module["latency"]}
         style = "red" if "red" in ill else "amber" if ill else ""
         lines += _told([(style, f"{'module':<{COLOUR_WIDTH}}")], words, width)
+    if bus and (link := bus["link"]):
+        words = f"modules elsewhere said {link['came']:,} messages, {link['refused']:,} were refused"
+        lines += _told([("amber" if link["trouble"] else "", f"{'link':<{COLOUR_WIDTH}}")], words, width)
     return lines
 
 

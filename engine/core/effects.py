@@ -177,6 +177,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """A module said something: hand it to the bus. message: as it was journaled; nothing in the core reads it yet."""
+
+    cause_seq: int
+    at_ns: int
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigVersion:
     """A version of the settings: the first, or one that they were changed to.
 
@@ -199,4 +208,4 @@ class ConfigVersion:
 
 
 Link = MinuteRows | RollupRows  # what adds a link to the chain
-Effect = Link | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Released | ConfigVersion | Event
+Effect = Link | SnapshotNeeded | BackfillNeeded | CandleNeeded | Wanted | Released | ConfigVersion | Heard | Event

@@ -36,6 +36,7 @@ class RecordKind(IntEnum):
     LOAD = 11  # JSON engine.core.control.Load, once a second; source 0
     OPERATOR = 12  # JSON engine.core.control.Command; source 0
     PRIME = 13  # JSON engine.core.control.Prime, b"\n", what an earlier journal taught of one symbol; source 0
+    MESSAGE = 14  # canonical JSON of one message that a module said, as engine.io.bus.message; source 0
 
 
 @dataclass(frozen=True, slots=True)

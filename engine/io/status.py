@@ -278,11 +278,21 @@ class Module(Delivered):
     name: str
 
 
+class BusLink(TypedDict):
+    """The way to modules in other processes. came: messages they said; refused: what they may not say. Since the way
+    was opened."""
+
+    came: int
+    refused: int
+    trouble: str
+
+
 class Bus(Delivered):
-    """Module bus. said: messages by type, since the session began."""
+    """Module bus. said: messages by type, since the session began. link: None where it does not exist."""
 
     said: dict[str, int]
     modules: list[Module]
+    link: BusLink | None
     trouble: str
 
 

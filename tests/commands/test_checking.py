@@ -96,7 +96,7 @@ def test_every_box_of_the_guide_is_there_and_what_is_not_built_is_unknown():
 
 BUS: dict[str, Any] = {
     "pending": 0, "delivered": 199, "failed": 1, "expired": 0, "delivery_pct": 99.5, "delivery": "green",
-    "latency_ms": quantiles([7.0]), "latency": "green", "trouble": "", "modules": [],
+    "latency_ms": quantiles([7.0]), "latency": "green", "trouble": "", "modules": [], "link": None,
 }  # fmt: skip
 SPIKES = [{"id": f"spike_{n}", "signal_class": "spike", "stage": "production"} for n in range(3)]
 

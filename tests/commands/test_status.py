@@ -122,7 +122,8 @@ PUBLISH = {"signals": 7, "outside": True, "trouble": "", "sinks": []}
 SINK = {"name": "webhook", "trouble": ""}
 BUS = {
     "pending": 0, "delivered": 100, "failed": 0, "expired": 0, "delivery_pct": 100.0, "delivery": "green",
-    "latency_ms": spread(7.0), "latency": "green", "trouble": "", "said": {"market_event": 100}, "modules": [],
+    "latency_ms": spread(7.0), "latency": "green", "trouble": "", "said": {"market_event": 100},
+    "modules": [], "link": None,
 }  # fmt: skip
 MODULE = {
     "name": "decision_maker", "pending": 1, "delivered": 98, "failed": 1, "expired": 0, "delivery_pct": 98.9899,
@@ -361,7 +362,7 @@ def test_sinks_and_bus_are_shown_with_what_waits_and_what_is_wrong():
     bus = {
         "pending": 1, "delivered": 99, "failed": 1, "expired": 0, "delivery_pct": 99.0, "delivery": "amber",
         "latency_ms": spread(2, 7), "latency": "green", "trouble": "", "said": {"market_event": 99},
-        "modules": [MODULE, quiet],
+        "modules": [MODULE, quiet], "link": {"came": 1200, "refused": 3, "trouble": "redis: gone"},
     }  # fmt: skip
     publish = {"signals": 1243, "outside": True, "trouble": "no secret", "sinks": [sink]}
 
@@ -376,3 +377,4 @@ def test_sinks_and_bus_are_shown_with_what_waits_and_what_is_wrong():
         "module  decision_maker: 98 delivered, 1 failed, 1 pending; of five minutes 99.0 %, p50 2.0 p95 7.0 ms" in told
     )
     assert "module  risk: 1 delivered" in told
+    assert "link    modules elsewhere said 1,200 messages, 3 were refused" in told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Bus:
             for receiver in told.waiting:
                 self._queue(told.message, receiver, 0, told.since_ns)
         self.figures, self._log = self._ledger.figures, self._ledger.log
-        self._synced = asyncio.Event()
+        self._sent, self._synced = asyncio.Event(), asyncio.Event()
         self._syncing = Syncing(self._log, self._wake_all, executor)
 
     # ---- sending ----
@@ -73,6 +73,11 @@ class Bus:
             raise BusError(f"{receiver} has a handler for {type_} already")
         self._handlers[receiver, type_] = handler
         self._worker(receiver)
+
+    def unregister(self, receiver: str) -> None:
+        """Take its handlers away; what is pending waits for new ones, or for its end."""
+        for name, type_ in [key for key in self._handlers if key[0] == receiver]:
+            del self._handlers[name, type_]
 
     def send(self, message: Message, place: int = -1, since_ns: int | None = None) -> bool:
         """Take a message; False if it is known. A broadcast goes to everyone registered now but its sender.
@@ -89,8 +94,24 @@ class Bus:
         end = self._ledger.say(message, receivers, place, since_ns)
         for receiver in receivers:
             self._queue(message, receiver, end, since_ns)
+        self._sent.set()
         self._syncing.wake()
         return True
+
+    def knows(self, message_id: str) -> bool:
+        """Whether it was sent already, as far as that is remembered: while it lives at least."""
+        return message_id in self._known
+
+    async def told(self, message_ids: Iterable[str]) -> None:
+        """Returns when all of them were sent, by whomever."""
+        for id_ in message_ids:
+            while id_ not in self._known:
+                self._sent.clear()
+                await self._sent.wait()
+
+    def refuse(self, content: bytes, why: str) -> None:
+        """A dead letter of what somebody elsewhere said and may not."""
+        self._ledger.refuse(content, why, self._clock.now_ns())
 
     async def durable(self) -> None:
         """Returns when everything that was sent so far is in the file for good."""

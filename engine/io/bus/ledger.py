@@ -14,6 +14,7 @@ from engine.io.line_log import LineLog
 from engine.io.outputs import write_whole
 
 MESSAGES, DEAD = "bus.jsonl", "bus.dead.jsonl"
+REFUSED_SHOWN = 2_000  # bytes of what was refused
 
 
 @dataclass(slots=True)
@@ -116,17 +117,24 @@ class Ledger:
             self._bury(line[:-1] + b',"message":' + message.encode() + b"}")
         self.log.append(line)
 
+    def refuse(self, content: bytes, why: str, now_ns: int) -> None:
+        """A dead letter of what is no message; durable with the next one that is."""
+        shown = content[:REFUSED_SHOWN].decode("utf-8", "replace")
+        told = {"status": "refused", "at_ns": now_ns, "error": why, "content": shown}
+        self._bury(orjson.dumps(told), sync=False)
+
     def close(self) -> bool:
         """False if a line is missing."""
         if self._dead:
             self._dead.close()
         return self.log.close()
 
-    def _bury(self, line: bytes) -> None:
+    def _bury(self, line: bytes, sync: bool = True) -> None:
         if self._dead is None:
             self._dead = LineLog(self._disk, self._dead_path)
         self._dead.append(line)
-        self._dead.sync()
+        if sync:
+            self._dead.sync()
 
     def _totals(self) -> bytes:
         said = {type_: asdict(said) for type_, said in self.figures.said.items()}

@@ -11,6 +11,7 @@ import orjson
 from engine.core.errors import ConveyorError
 from engine.core.minutes import NS_PER_S
 
+CREATED_MAX = 1 << 62  # ns; the year 2116
 EVERYONE = ""  # in a list of senders: any module
 
 
@@ -70,6 +71,8 @@ def make(type_: str, sender: str, receiver: str | None, data: dict[str, Any], cr
     kind = KIND.get(type_)
     if kind is None:
         raise BusError(f"{type_!r} is no type of message; known are {', '.join(KIND)}")
+    if type(created_at) is not int or type(data) is not dict or not 0 <= created_at < CREATED_MAX:
+        raise BusError(f"{type_} from {sender}: created_at has to be ns since 1970, data an object")
     if (sender, receiver) == ("alpha", "trader"):
         raise BusError("alpha never addresses the trader: a plan goes to the decision_maker, who decides on it")
     if not sender or (EVERYONE not in kind.senders and sender not in kind.senders):

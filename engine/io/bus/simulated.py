@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.core.effects import Effect, MinuteRows, Released
+from engine.core.effects import Effect, Heard, MinuteRows, Released
 from engine.core.minutes import NS_PER_MS, close_ms
 from engine.core.release import Reach, Release
 from engine.io.bus.bus import Bus
 from engine.io.bus.ends import market_event
 from engine.io.bus.ledger import MESSAGES
+from engine.io.bus.message import decode
 from engine.io.disk import Disk
 from engine.io.publish.outbox import reach_of
 from engine.io.session import SessionIncompleteError
@@ -36,6 +37,8 @@ class Simulated:
                 for signal in effect.found.signals if effect.found else ():
                     if reach_of(self._release.reach, signal)[0] >= Reach.INTERNAL:
                         self._bus.send(market_event(signal))
+            elif isinstance(effect, Heard):
+                self._bus.send(decode(effect.message))
 
     def said(self) -> dict[str, int]:
         """Messages by type, of the whole session."""

@@ -231,10 +231,15 @@ def must_be_usable(settings: Publish) -> None:
     """Raises ConfigError for a secret or a package that is not there, before a mode asks for it in the night."""
     if settings.webhook_url:
         secret_of(settings)
-    for extra, package, url in (("redis", "redis", settings.redis_url), ("nats", "nats", settings.nats_url)):
+    must_have_clients("publish", settings.redis_url, settings.nats_url)
+
+
+def must_have_clients(section: str, redis_url: str, nats_url: str) -> None:
+    """Raises ConfigError for a broker whose client is not installed. The extra has the name of the package."""
+    for package, url in (("redis", redis_url), ("nats", nats_url)):
         if url and find_spec(package) is None:
             raise ConfigError(
-                f"publish.{extra}_url is set and its client is not installed; pip install conveyor[{extra}]"
+                f"{section}.{package}_url is set and its client is not installed; pip install conveyor[{package}]"
             )
 
 

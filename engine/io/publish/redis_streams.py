@@ -41,8 +41,8 @@ class RedisStreams:
         await self._redis.aclose()
 
 
-def redis_client(url: str) -> Any:
-    """A client that tries nothing twice. ConfigError if the address is none."""
+def redis_client(url: str, key: str = "publish.redis_url") -> Any:
+    """A client that tries nothing twice. key: the setting. ConfigError if the address is none."""
     import redis.asyncio
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
@@ -50,4 +50,4 @@ def redis_client(url: str) -> Any:
     try:
         return redis.asyncio.from_url(url, retry=Retry(NoBackoff(), 0))
     except ValueError as error:
-        raise ConfigError(f"publish.redis_url: {error}; expected an address as redis://HOST:PORT/0") from None
+        raise ConfigError(f"{key}: {error}; expected an address as redis://HOST:PORT/0") from None
