@@ -65,7 +65,17 @@ class World:
             await asyncio.sleep(span_s)
             await self.bus.stop()
 
-        self.loop.run_until_complete(live())
+        try:
+            self.loop.run_until_complete(live())
+        finally:
+            self.loop.run_until_complete(self._bury({*asyncio.all_tasks(self.loop), *self.bus._tasks}))
+
+    @staticmethod
+    async def _bury(left: set[asyncio.Task[Any]]) -> None:
+        """What a killed process leaves: collected at some later time, it would run inside whatever runs then."""
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         return [orjson.loads(line) for line in read_all(self.disk, SESSION / name).splitlines()]
