@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from engine.commands.terminal import Exit, Stop
 if TYPE_CHECKING:
     from config.schema import Config
     from engine.app import App
+    from engine.core.effects import Effect
     from engine.core.ports import Sink
 
 MODES = ("dry-run", "shadow", "canary", "production", "replay")
@@ -65,7 +66,7 @@ def run(
     compile_kernels()
     showing = None if as_json else table_of(title(config, session), events=True)
     with showing or quiet():
-        app = live(config, session, span_s, sinks=[showing] if showing else [], earlier=earlier)
+        app = live(config, session, span_s, sinks=[Watched(showing)] if showing else [], earlier=earlier)
     assert app.session is not None
     summary = {
         "session": str(session), "origin": app.origin, "counts": app.session.counts, "chain": app.session.chain,
@@ -197,6 +198,24 @@ async def _live(
         if keeping:
             keeping.cancel()
         await http.close()
+
+
+class Watched:
+    """A sink that a person looks at. Once nobody reads it (`| head`, a `tee` that died) the run goes on without it."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink: Sink | None = sink
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        if self._sink:
+            try:
+                self._sink.perform(effects)
+            except OSError as error:
+                self._sink = None
+                terminal.note(f"minutes are no longer shown: {error.strerror}; the run goes on")
+
+    def close(self) -> None:
+        """Nothing to keep."""
 
 
 def _obey_signals(app: App) -> None:

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -183,8 +183,9 @@ def _detectors() -> list[str]:
 
 
 def note(line: str) -> None:
-    """A line for people, on stderr."""
-    click.echo(line, err=True)
+    """A line for people, on stderr. If its reader has gone it is lost: nobody's running engine ends for that."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def emit(answer: dict[str, Any]) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
+import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -116,3 +123,59 @@ def test_what_answers_without_tls_or_with_nonsense(tmp_path: Path):
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86_400)])
 def test_spans(text: str, seconds: float):
     assert terminal.Span().convert(text, None, None) == seconds
+
+
+class Gone:
+    """stdout or stderr as they are when the other end of their pipe was closed."""
+
+    def write(self, text: str | bytes) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    def flush(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    def isatty(self) -> bool:
+        return False
+
+
+class Asked:
+    """What signals are told to."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def stop(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+def test_a_run_whose_notes_nobody_reads_any_more_still_obeys_a_signal(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Gone())
+    app = Asked()
+
+    async def signalled() -> None:
+        running._obey_signals(cast(Any, app))
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not app.reasons:
+            await asyncio.sleep(0)
+
+    asyncio.run(signalled())
+    assert app.reasons == ["SIGTERM"]
+
+
+def test_minutes_that_nobody_looks_at_any_more_do_not_end_the_run(monkeypatch, capsys):
+    shown: list[Any] = []
+
+    class Table:
+        def perform(self, effects: Any) -> None:
+            shown.append(effects)
+            click.echo("a minute")
+
+        def close(self) -> None:
+            """Nothing."""
+
+    watched = running.Watched(Table())
+    monkeypatch.setattr(sys, "stdout", Gone())
+    watched.perform([])
+    watched.perform([])
+    assert len(shown) == 1
+    assert capsys.readouterr().err == "minutes are no longer shown: Broken pipe; the run goes on\n"
