@@ -180,7 +180,7 @@ def test_the_first_hour_from_dry_run_to_canary_and_its_proof(folder: Folder):
     assert "no difference" in folder.say(*the("diff")).stdout
 
     receiver.send_signal(signal.SIGINT)
-    receiver.wait(PATIENCE_S)
+    assert receiver.wait(PATIENCE_S) == 0
     came = [json.loads(line) for line in folder.said("receive.out").splitlines()]
     assert {one["payload"]["symbol"] for one in came} <= {"BTC", "ETH"}
     assert {one["payload"]["event"]["class"] for one in came} == {"spike"}
