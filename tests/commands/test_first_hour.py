@@ -128,6 +128,7 @@ def promoted(folder: Folder, mode: list[str]) -> None:
         folder.say(*mode, "--override", "a slow machine")
 
 
+@pytest.mark.slow
 def test_the_first_hour_from_dry_run_to_canary_and_its_proof(folder: Folder):
     receiver = folder.begin("receive", "signals", "receive", "--port", "0", "--json")
     hook = until("the receiver", lambda: re.search(r"webhook_url=(\S+)", folder.said("receive.err")))[1]

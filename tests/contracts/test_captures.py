@@ -10,12 +10,12 @@ from engine.core.effects import MinuteRows
 from engine.core.market import MARKET_COLUMNS
 from engine.core.schema import COLUMNS, Form
 from engine.io.tables import ddl, links_to_arrow
-from tests.engine.helpers import CONNECTIONS, capture, recorded, run
+from tests.engine.helpers import WITH_MINUTES, capture, recorded, run
 
 
 @pytest.mark.captures
 @recorded
-@pytest.mark.parametrize("name", [name for name in CONNECTIONS if name != "btcusd"])  # too short for a minute
+@pytest.mark.parametrize("name", WITH_MINUTES)
 def test_a_capture_stores_numbers_and_nulls_only(name: str) -> None:
     links = run(capture(name)).links
     assert links

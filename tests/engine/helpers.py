@@ -42,6 +42,10 @@ CONNECTIONS = {
     "spot_ethusdt": "binance_spot",
     "btcusd": "hyperliquid",
 }
+AGAIN = ("coinm_ethusd_perp", "spot_ethusdt")  # the second symbol of a venue says little new: on demand
+WITH_MINUTES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in AGAIN else name for name in CONNECTIONS if name != "btcusd"
+]
 recorded = pytest.mark.skipif(
     not BINANCE_RAW.is_dir(), reason=f"no recorded captures in {CAPTURES.name}: set CONVEYOR_CAPTURES to their folder"
 )

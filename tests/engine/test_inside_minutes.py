@@ -17,7 +17,7 @@ from engine.conveyor import Conveyor
 from engine.core.effects import MinuteRows
 from engine.core.records import Record, RecordKind
 from engine.core.schema import NULL
-from tests.engine.helpers import CONNECTIONS, Key, M, Story, batches, capture, core, recorded
+from tests.engine.helpers import WITH_MINUTES, Key, M, Story, batches, capture, core, recorded
 from tests.engine.test_minutes_against_oracle import USUAL, moves, told
 from tests.oracles.closing import closing
 from tests.oracles.inside import Inside, inside
@@ -154,7 +154,7 @@ def test_inside_any_little_session_of_contracts(made: list[Any]) -> None:
 
 @pytest.mark.captures
 @recorded
-@pytest.mark.parametrize("name", [name for name in CONNECTIONS if name != "btcusd"])
+@pytest.mark.parametrize("name", WITH_MINUTES)
 def test_inside_every_minute_of_a_capture(name: str) -> None:
     records = capture(name)
     found, causes = kept(records, 500)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.core.schema import COLUMNS
-from tests.engine.helpers import CONNECTIONS, Row, Run, Story, capture, core, recorded, run
+from tests.engine.helpers import WITH_MINUTES, Row, Run, Story, capture, core, recorded, run
 from tests.oracles.closing import closing
 from tests.oracles.minutes import minutes
 
@@ -54,7 +54,7 @@ def compare(story: Story, left_out: set[str] = frozenset(), after: int = 0) -> R
 
 @pytest.mark.captures
 @recorded
-@pytest.mark.parametrize("name", [name for name in CONNECTIONS if name != "btcusd"])
+@pytest.mark.parametrize("name", WITH_MINUTES)
 def test_every_minute_of_a_capture(name: str) -> None:
     records = capture(name)
     result, model = run(records), closing(records)
