@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,9 +17,9 @@ import pytest
 
 from engine.core.effects import MinuteRows
 from engine.core.minutes import close_ms
-from engine.io import database
+from engine.io import store as store_module
 from engine.io.columns import digests_to_arrow
-from engine.io.database import Appender, connect, prepare
+from engine.io.database import Appender, connect, forget_blocks, prepare
 from engine.io.store import Store, StoreLimits, StoreStatus
 from tests.io.hand_minutes import some_minutes
 
@@ -412,31 +413,37 @@ def test_the_first_links_are_forgotten_by_age_and_are_no_holes(path: Path):
     assert ask(path, "SELECT count(*) FROM feature_revisions") == [(8,)]
 
 
-def held_bytes(path: Path) -> int:
-    """What DuckDB holds of four written minutes, behind a checkpoint that was made while nobody or somebody read."""
-    store = Store(path, replace(QUICK, checkpoint_rows=1))
-    for minute in some_minutes(4, symbols=2):
-        store.put(minute)
-    assert store.drain()
-    [(held,)] = ask_open(store, "SELECT sum(memory_usage_bytes) FROM duckdb_memory()")
+def test_blocks_that_stand_in_the_file_are_let_go_and_read_again_when_they_are_asked_for(path: Path):
+    connection = connect(path, "128MB", confined=True, locked=False)
+    columns = ", ".join(f"random() AS c{number}" for number in range(16))
+    connection.execute(f"CREATE TABLE wide AS SELECT {columns} FROM range(200000)")
+    connection.execute("CHECKPOINT")
+    total = connection.execute("SELECT sum(c7) FROM wide").fetchone()
+    held = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
+    before = connection.execute(held).fetchone()
+
+    forget_blocks(connection, "128MB")
+
+    after = connection.execute(held).fetchone()
+    assert before
+    assert after
+    assert after[0] <= 16_000_000 < before[0]
+    assert connection.execute("SELECT current_setting('memory_limit')").fetchone() == ("122.0 MiB",)
+    assert connection.execute("SELECT sum(c7) FROM wide").fetchone() == total
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_blocks_are_let_go_behind_a_checkpoint_unless_somebody_reads(path: Path, monkeypatch, is_read: bool):
+    let_go: list[str] = []
+    monkeypatch.setattr(store_module, "forget_blocks", lambda connection, limit: let_go.append(limit))
+    monkeypatch.setattr(store_module, "give_back", lambda: let_go.append("checkpoint"))
+    store = Store(path, replace(QUICK, checkpoint_s=0.0))
+    with store.reader() if is_read else nullcontext():
+        store.put(some_minutes(1, symbols=2)[0])
+        until(lambda: "checkpoint" in let_go)
+    first = let_go[: let_go.index("checkpoint")]
     store.close()
-    return int(held)
-
-
-def test_blocks_that_stand_in_the_file_are_let_go_behind_a_checkpoint_unless_somebody_reads(path, monkeypatch):
-    monkeypatch.setattr(database, "BLOCKS_KEPT", "1MB")
-    let_go = held_bytes(path)
-    monkeypatch.setattr(Store, "_checkpoint", read_meanwhile(Store._checkpoint))
-    kept = held_bytes(path.with_name("read.duckdb"))
-    assert let_go <= 1_000_000 < kept
-
-
-def read_meanwhile(checkpoint: Callable[[Store], None]) -> Callable[[Store], None]:
-    def checkpoint_beside_a_reader(store: Store) -> None:
-        with store.reader():
-            checkpoint(store)
-
-    return checkpoint_beside_a_reader
+    assert first == ([] if is_read else [QUICK.memory_limit])
 
 
 def test_a_store_may_begin_at_a_later_link(path: Path):

@@ -52,7 +52,9 @@ def outcomes(journals: list[Journal], *environments: Environment, **more: Any) -
 
 
 # Kernels of another processor are every kernel compiled anew, which takes minutes; this machine's are on disk.
-@pytest.mark.parametrize("kernels", [OWN, pytest.param(GENERIC, marks=pytest.mark.slow)], ids=lambda one: one.name or "own")
+@pytest.mark.parametrize(
+    "kernels", [OWN, pytest.param(GENERIC, marks=pytest.mark.slow)], ids=lambda one: one.name or "own"
+)
 def test_another_processor_seed_zone_and_batch_give_the_digest_of_this_machine(journals, kernels):
     elsewhere = Environment(
         "elsewhere", "all at once", {"PYTHONHASHSEED": "77", "TZ": "Asia/Tokyo", "NUMBA_NUM_THREADS": "1"}, kernels,
