@@ -34,7 +34,7 @@ def shortest(value: int, decimals: int) -> bytes:
     return text + b"0" if text.endswith(b".") else text
 
 
-MEMO_MOST = 2_000  # printed numbers a symbol: what repeats does so soon, and a venue may run for weeks
+MEMO_MOST = 250  # printed numbers a symbol: what repeats does so soon, and a venue may run for weeks
 
 
 class Memo(dict[int, bytes]):
