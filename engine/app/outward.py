@@ -124,6 +124,7 @@ class Outward:
                 self._open_link()
 
     def _open_link(self) -> None:
+        self._trouble = ""
         try:
             self._link = Link(self._app.config.bus, self.bus, say=self.say, clock=self._app.clock, rng=self._rng)
             self._link.start()

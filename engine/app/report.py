@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from config.signals import Detector as Own
 from detectors.table import TABLE
@@ -119,12 +119,9 @@ def pack(app: App) -> Pack:
 
 def judged(app: App) -> Judged:
     assert app.conveyor.state is not None
-    failed = app.conveyor.state.signals.quarantined
-    names = [
-        one.id for one, has in zip(TABLE, failed, strict=False) if has
-    ]  # there is room for more than the table has
-    told: Any = app.recent.judged() | {"quarantined": names}
-    return told  # type: ignore[no-any-return]
+    has_failed = app.conveyor.state.signals.quarantined[: len(TABLE)]  # there is room for more than the table has
+    names = [detector.id for detector, failed in zip(TABLE, has_failed, strict=True) if failed]
+    return cast(Judged, app.recent.judged() | {"quarantined": names})
 
 
 def minutes(app: App) -> Minutes:
