@@ -51,11 +51,12 @@ def tail(session: Path | None, follow: bool, count: int, as_json: bool) -> None:
             if replayed
             else f"{folder.parent} has no outbox {SIGNALS}; give the folder of a live session"
         )
+    is_empty = True
     for position, line in lines_of(folder, newest(folder, count), follow):
-        if as_json:
-            click.echo(line)
-        else:
-            click.echo(shown(decode(position, line)))
+        is_empty = False
+        click.echo(line if as_json else shown(decode(position, line)))
+    if is_empty:
+        terminal.note("no signal has come into this outbox yet")
 
 
 def shown(entry: Entry) -> str:

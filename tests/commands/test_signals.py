@@ -56,6 +56,14 @@ def test_the_newest_signals_are_told_with_their_reach_and_why(tmp_path: Path):
     ]
 
 
+def test_an_outbox_without_a_signal_is_told_so(tmp_path: Path):
+    Outbox(tmp_path, AnchoredClock(BEGUN_NS), reaches).close()
+
+    said = CliRunner().invoke(cli, ["signals", "tail", str(tmp_path)])
+
+    assert (said.exit_code, said.stdout, said.stderr) == (0, "", "no signal has come into this outbox yet\n")
+
+
 def test_of_a_replayed_session_it_says_where_the_signals_are(tmp_path: Path):
     (tmp_path / "manifest.json").write_text("{}")
 
