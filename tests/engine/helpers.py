@@ -22,7 +22,7 @@ from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordBatch, RecordKind, batch_of, encode
 from engine.core.schema import CODES, COLUMNS, NULL, Form, Reason
 from engine.core.wide import as_int
-from tests.oracles import captures
+from tests.oracles.captures import BINANCE_RAW, CAPTURES, records_of_capture
 
 D = Decimal
 Key = tuple[str, str, int]
@@ -32,8 +32,6 @@ M = 28_000_000  # the first minute of the hand-made sessions
 START_MS = M * MS_PER_MINUTE
 VENUE, SYMBOL = "binance_usdm", "XUSDT"
 
-CAPTURES = captures.CAPTURES
-BINANCE_RAW = CAPTURES / "binance_raw"
 CONNECTIONS = {
     "usdm_btcusdt": "binance_usdm",
     "coinm_btcusd_perp": "binance_coinm",
@@ -46,9 +44,6 @@ AGAIN = ("coinm_ethusd_perp", "spot_ethusdt")  # the second symbol of a venue sa
 WITH_MINUTES = [
     pytest.param(name, marks=pytest.mark.slow) if name in AGAIN else name for name in CONNECTIONS if name != "btcusd"
 ]
-recorded = pytest.mark.skipif(
-    not BINANCE_RAW.is_dir(), reason=f"no recorded captures in {CAPTURES.name}: set CONVEYOR_CAPTURES to their folder"
-)
 
 
 def capture_paths(name: str) -> list[Path]:
@@ -62,7 +57,7 @@ _captures: dict[str, list[Record]] = {}
 def capture(name: str) -> list[Record]:
     """A recorded connection as its importer would journal it, without the configuration epoch; kept for the run."""
     if name not in _captures:
-        _captures[name] = captures.records_of_capture(capture_paths(name), CONNECTIONS[name])
+        _captures[name] = records_of_capture(capture_paths(name), CONNECTIONS[name])
     return _captures[name]
 
 

@@ -23,7 +23,6 @@ from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordKind
 from engine.tape.scan import scan
 from tests.engine.helpers import (
-    CAPTURES,
     CONNECTIONS,
     START_MS,
     Run,
@@ -32,12 +31,12 @@ from tests.engine.helpers import (
     compact,
     core,
     digests,
-    recorded,
     run,
     run_slowly,
     same_rows,
 )  # fmt: skip
 from tests.oracles import captures, frames
+from tests.oracles.captures import CAPTURES, recorded
 
 USUAL = settings(max_examples=1_000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MARGIN = 64

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.core.schema import COLUMNS
-from tests.engine.helpers import WITH_MINUTES, Row, Run, Story, capture, core, recorded, run
+from tests.engine.helpers import WITH_MINUTES, Row, Run, Story, capture, core, run
+from tests.oracles.captures import BINANCE_RAW, recorded
 from tests.oracles.closing import closing
 from tests.oracles.minutes import minutes
 
@@ -79,8 +80,6 @@ def test_every_minute_of_a_capture(name: str) -> None:
 @recorded
 def test_usdm_minutes_equal_the_venues_candles() -> None:
     import csv
-
-    from tests.engine.helpers import BINANCE_RAW
 
     with open(BINANCE_RAW / "usdm_btcusdt_klines_1m.csv", newline="") as stream:
         klines = {int(line["open_time"]) // 60_000: line for line in csv.DictReader(stream)}

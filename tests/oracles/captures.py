@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
+import pytest
 
 from engine.core.instruments import Instrument
 from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordKind
 
 CAPTURES = Path(os.environ.get("CONVEYOR_CAPTURES") or Path(__file__).resolve().parents[3] / "shared" / "data")
+BINANCE_RAW = CAPTURES / "binance_raw"
 TICK_NS = 200 * NS_PER_MS
 
 # Scales of what was recorded: (price_decimals, quantity_decimals, contract_size or 0 where not inverse).
@@ -39,6 +41,19 @@ DEFAULT_SCALES = {
 _STREAM = re.compile(rb'"stream":"([^"@]+)@([A-Za-z0-9]+)')
 _CHANNEL = re.compile(rb'"channel":"(trades|bbo|l2Book|activeAssetCtx|candle)"')
 _COIN = re.compile(rb'"coin":"([^"]+)"')
+
+
+recorded = pytest.mark.skipif(
+    not BINANCE_RAW.is_dir(), reason="no recorded captures: set CONVEYOR_CAPTURES to their folder"
+)
+
+
+def recording(name: str) -> Path:
+    """A recorded file by its path within CAPTURES; a test that asks for one that is not there skips."""
+    path = CAPTURES / name
+    if not path.is_file():
+        pytest.skip(f"no recording {name}: set CONVEYOR_CAPTURES to the folder of the recorded captures")
+    return path
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:

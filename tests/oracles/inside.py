@@ -1,6 +1,6 @@
 """What feature columns need from inside a minute (docs/minute.md, docs/features.md): grid points and the last book.
 
-All in Decimals, from the points that `minutes.Tape` keeps; nothing here knows how the engine remembers it.
+All in Decimals, from the points that `tape.Tape` keeps; nothing here knows how the engine remembers it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from engine.core.minutes import NS_PER_S
-from tests.oracles.minutes import Best, Depth, Point, Symbol, mid, spread, window
+from tests.oracles.minutes import spread, window
+from tests.oracles.tape import Best, Depth, Point, Symbol, mid
 
 Number = Decimal | None
 

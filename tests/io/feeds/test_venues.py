@@ -14,16 +14,9 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.io.venues import ENDS
 from engine.io.venues.end import Answer, decimals
 from tests.io.feeds.world import START_NS
+from tests.oracles.captures import recording
 
 HL, USDM, SPOT = (ENDS[name] for name in ("hyperliquid", "binance_usdm", "binance_spot"))
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
-
-
-def recorded(name: str) -> Path:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip(f"needs the recording {name} beside the project")
-    return path
 
 
 def lines(path: Path) -> list[bytes]:
@@ -105,12 +98,12 @@ def test_what_has_no_stream_has_no_key(payload: bytes):
 
 
 def test_recorded_messages_are_told_apart_as_their_own_names_say():
-    for message in lines(recorded("binance_raw/usdm_btcusdt_20240808.gz")):
+    for message in lines(recording("binance_raw/usdm_btcusdt_20240808.gz")):
         read = orjson.loads(message)
         assert USDM.key(message) == read.get("stream", "").encode()
-    told = Counter(HL.key(message) for message in lines(recorded("hyperliquid/btcusd_20250126.gz")))
+    told = Counter(HL.key(message) for message in lines(recording("hyperliquid/btcusd_20250126.gz")))
     assert told == {b"l2Book BTC": 46, b"trades BTC": 9}
-    for line in recorded("hyperliquid/tardis_node_hyperliquid.jsonl").read_bytes().splitlines():
+    for line in recording("hyperliquid/tardis_node_hyperliquid.jsonl").read_bytes().splitlines():
         read = orjson.loads(line)
         message = orjson.dumps(read.get("message", read))
         data = orjson.loads(message).get("data")
@@ -120,7 +113,7 @@ def test_recorded_messages_are_told_apart_as_their_own_names_say():
 
 
 def test_recorded_handshakes_are_made_in_our_words():
-    first = recorded("connections/BINANCE.ws.1.0").read_text().split("\n", 1)[0]
+    first = recording("connections/BINANCE.ws.1.0").read_text().split("\n", 1)[0]
     names = first.partition("streams=")[2].partition(" ")[0].split("/")
     ours = {
         name
@@ -131,7 +124,7 @@ def test_recorded_handshakes_are_made_in_our_words():
 
 
 def test_a_recorded_listing_gives_the_scales():
-    text = recorded("connections/BINANCE.0").read_bytes()
+    text = recording("connections/BINANCE.0").read_bytes()
     listing = SPOT.read_listing(text[text.index(b": {") + 2 :].split(b"\n", 1)[0])
     assert len(listing) > 1000
     nkn = listing["NKNUSDT"]
