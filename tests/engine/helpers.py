@@ -31,6 +31,7 @@ Row = dict[str, Any]
 M = 28_000_000  # the first minute of the hand-made sessions
 START_MS = M * MS_PER_MINUTE
 VENUE, SYMBOL = "binance_usdm", "XUSDT"
+D60, D120, D180 = 60_000, 120_000, 180_000  # ends of M, M + 1, M + 2 in ms since the start of M
 
 CONNECTIONS = {
     "usdm_btcusdt": "binance_usdm",
@@ -343,6 +344,27 @@ class Story:
         levels = [[{"px": price, "sz": size, "n": 1} for price, size in side] for side in (bids, asks)]
         data = {"coin": symbol or self.symbol, "time": START_MS + ms, "levels": levels}
         return self.frame(self._came(ms, came), {"channel": "l2Book", "data": data}, source)
+
+
+def trading(*channels: str, **more: Any) -> Story:
+    """A connection that was up a minute before M and heard a trade at once, so that M is a whole minute."""
+    story = Story(**more).up(*(channels or ("trade",)), came=-40_000)
+    story.trade(-39_000)
+    return story
+
+
+def status(run: Run, minute: int = 0, symbol: str = SYMBOL, revision: int = -1) -> tuple[str, set[str]]:
+    """Status and reasons of minute M + `minute`, without what is not configured; its newest revision unless told."""
+    row = run.row(M + minute, symbol, revision)
+    return row["dq_status"], row["dq_reasons"] - {"feed_absent"}
+
+
+def closes(run: Run, minute: int) -> list[tuple[int, int, str]]:
+    """(revision, seq of the cause, reason) of every link of minute M + `minute`."""
+    return [(revision, seq, reason) for of, revision, seq, reason in run.closes() if of == minute]
+
+
+# --- the slow path ----------------------------------------------------------------------------------------------------
 
 
 class SlowConveyor(Conveyor):

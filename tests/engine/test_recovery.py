@@ -6,21 +6,7 @@ from typing import Any
 
 from engine.core.effects import BackfillNeeded, CandleNeeded
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
-from tests.engine.helpers import START_MS, M, Run, Story
-
-D60, D120, D180 = 60_000, 120_000, 180_000
-
-
-def trading(*channels: str, **more: Any) -> Story:
-    """A connection that was up a minute before M and heard a trade at once, so that M is a whole minute."""
-    story = Story(**more).up(*(channels or ("trade",)), came=-40_000)
-    story.trade(-39_000)
-    return story
-
-
-def status(run: Run, minute: int = 0, revision: int = -1) -> tuple[str, set[str]]:
-    row = run.row(M + minute, revision=revision)
-    return row["dq_status"], row["dq_reasons"] - {"feed_absent"}
+from tests.engine.helpers import D60, D120, D180, START_MS, M, Run, Story, status, trading
 
 
 def backfills(run: Run) -> list[tuple[float, float, int]]:

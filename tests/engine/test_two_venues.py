@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tests.engine.helpers import Story, same_rows
-
-D60 = 60_000
+from tests.engine.helpers import D60, Story, same_rows
 
 
 def hyperliquid() -> Story:

@@ -33,7 +33,7 @@ CANDLE_COLUMNS = (
 )  # fmt: skip
 
 
-# --- one minute of one symbol ---------------------------------------------------------------------------------------
+# --- one minute of one symbol -----------------------------------------------------------------------------------------
 
 
 def candle(symbol: Symbol, trades: Sequence[Trade]) -> Row:
@@ -248,7 +248,7 @@ def row_of(symbol: Symbol, minute: int, trades: Sequence[Trade]) -> Row:
     return row
 
 
-# --- the doors ------------------------------------------------------------------------------------------------------
+# --- the doors --------------------------------------------------------------------------------------------------------
 
 
 def _trades_by_minute(symbol: Symbol) -> dict[int, list[Trade]]:

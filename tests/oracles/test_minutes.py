@@ -14,7 +14,7 @@ from tests.oracles.journal import START, D, Journal, M, close_to
 from tests.oracles.minutes import CANDLE_COLUMNS, candles, mid_path, minutes, trade_columns
 from tests.oracles.tape import Best, Symbol
 
-# --- trades ---------------------------------------------------------------------------------------------------------
+# --- trades -----------------------------------------------------------------------------------------------------------
 
 
 def three_trades() -> Journal:
@@ -87,7 +87,7 @@ def test_no_trades() -> None:
     assert set(trade_columns([]).values()) == {None}
 
 
-# --- quotes, books, context -----------------------------------------------------------------------------------------
+# --- quotes, books, context -------------------------------------------------------------------------------------------
 
 
 def test_quotes_of_a_minute() -> None:

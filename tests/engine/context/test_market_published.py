@@ -7,9 +7,7 @@ import numpy as np
 from engine.context.stage import words_of
 from engine.core.digest import row_words, stage_digest
 from engine.core.effects import MinuteRows
-from tests.engine.helpers import M, Story
-
-D60 = 60_000
+from tests.engine.helpers import D60, M, Story
 
 
 def two_symbols() -> Story:
