@@ -30,6 +30,11 @@ def read(disk: MemoryDisk, from_seq: int = 0) -> list[Record]:
     return [one for batch in JournalReader(FOLDER, disk).batches(from_seq) for one in iterate(batch)]
 
 
+def records_in(folder: Path) -> list[Record]:
+    """Every record of a journal on the disk."""
+    return [one for batch in JournalReader(folder).batches() for one in iterate(batch)]
+
+
 def small_journal(*, close: bool) -> MemoryDisk:
     """Segments of about 1,000 raw bytes, blocks of at most 300, 60 records; the last commit is 57 to 59."""
     disk = MemoryDisk()

@@ -12,6 +12,7 @@ from engine.core.errors import ConfigError
 from engine.core.minutes import NS_PER_MS
 from replay.exchange import Exchange
 from replay.exchange.captured import captured
+from tests.oracles.captures import recording
 from tests.replay.exchange_client import listen
 
 BEGIN_MS = 1_723_161_300_000  # a whole minute
@@ -101,18 +102,14 @@ def test_hyperliquid_frames_are_the_recorded_ones(tmp_path):
 
 @pytest.mark.captures
 def test_a_real_capture_plays_and_its_candles_are_the_venue_s():
-    folder = Path(__file__).parents[3] / "shared" / "data" / "binance_raw"
-    path = folder / "usdm_btcusdt_20240808.gz"
-    if not path.exists():
-        pytest.skip("no recorded capture beside the project")
-    exchange = Exchange(captured([path], "binance_usdm"))
+    exchange = Exchange(captured([recording("binance_raw/usdm_btcusdt_20240808.gz")], "binance_usdm"))
     exchange.advance(exchange.source.end_ns)
     begin = (exchange.first_minute_ns // 60_000_000_000) * 60_000
     reply = exchange.request(
         "GET", f"/fapi/v1/klines?symbol=BTCUSDT&interval=1m&startTime={begin}&limit=5", b"", exchange.now_ns
     )
     known = {}
-    for line in (folder / "usdm_btcusdt_klines_1m.csv").read_text().splitlines():
+    for line in recording("binance_raw/usdm_btcusdt_klines_1m.csv").read_text().splitlines():
         cells = line.split(",")
         if cells[0].isdigit():
             known[int(cells[0])] = cells

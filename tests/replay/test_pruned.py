@@ -15,7 +15,7 @@ from engine import snapshot
 from engine.cli import cli
 from engine.commands.replay import replay_into
 from engine.conveyor import Conveyor
-from engine.core.records import batch_of, encode, iterate
+from engine.core.records import batch_of, encode
 from engine.io.disk import OS_DISK
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalWriter
@@ -26,6 +26,7 @@ from engine.io.session_reader import SessionReader
 from engine.io.states import StateFolder
 from replay.recording import record
 from replay.simulate import Market, simulate
+from tests.io.journals import records_in
 
 SEGMENT_BYTES = 400_000
 
@@ -40,7 +41,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pruned")
     market = Market(seed=11, minutes=6, symbols=3, venue="hyperliquid", episodes="none")
     record(folder / "large", simulate(market), origin="simulated", core=Core())
-    records = [one for batch in JournalReader(folder / "large").batches() for one in iterate(batch)]
+    records = records_in(folder / "large")
     header = JournalReader(folder / "large").header
     with JournalWriter(folder / "journal", header=header, segment_bytes=SEGMENT_BYTES) as writer:
         for number, one in enumerate(records):

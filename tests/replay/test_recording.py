@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from config.schema import Core
-from engine.cli import cli
 from engine.core.errors import ConfigError, FeedError
-from engine.core.records import Record, RecordKind, iterate
+from engine.core.records import RecordKind
 from engine.io.journal_reader import JournalReader
-from replay.recording import TICK_NS, Message, record, sized
+from replay.recording import Message, record, sized
+from tests.io.journals import records_in
 
 START_NS = 1_700_000_000_000_000_000  # a multiple of 200 ms
 FRAME, TICK, CONFIG = int(RecordKind.FRAME), int(RecordKind.TICK), int(RecordKind.CONFIG)
@@ -25,13 +22,9 @@ def frames(*offsets_ms: float) -> list[Message]:
     return [(START_NS + int(ms * MS), 1, FRAME, b"%d" % i) for i, ms in enumerate(offsets_ms)]
 
 
-def read(folder: Path) -> list[Record]:
-    return [one for batch in JournalReader(folder).batches() for one in iterate(batch)]
-
-
 def shape(folder: Path) -> list[tuple[str, float]]:
     """(kind, ms after the start) of each record."""
-    return [(RecordKind(one.kind).name, (one.recv_ns - START_NS) / MS) for one in read(folder)]
+    return [(RecordKind(one.kind).name, (one.recv_ns - START_NS) / MS) for one in records_in(folder)]
 
 
 def test_a_tick_stands_before_what_came_at_or_after_it_and_none_after_the_last_record(tmp_path):
@@ -47,7 +40,7 @@ def test_the_journal_begins_with_the_epoch_and_says_where_it_comes_from(tmp_path
     core = Core()
     summary = record(tmp_path / "j", frames(0, 1), origin="simulated", core=core)
 
-    records = read(tmp_path / "j")
+    records = records_in(tmp_path / "j")
     assert [one.seq for one in records] == list(range(4))
     assert (records[0].kind, records[0].source, records[0].payload) == (CONFIG, 0, core.encode())
     header = JournalReader(tmp_path / "j").header
@@ -74,7 +67,7 @@ def test_limits_are_raised_to_what_comes_and_never_lowered(tmp_path):
     summary = record(tmp_path / "j", [*instruments, *frames(1)], origin="simulated", core=Core())
 
     assert summary.core.limits.symbols_max == 80
-    assert Core.decode(read(tmp_path / "j")[0].payload) == summary.core
+    assert Core.decode(records_in(tmp_path / "j")[0].payload) == summary.core
     assert summary.kinds["INSTRUMENT"] == 70
 
 
@@ -99,7 +92,7 @@ def test_a_journal_is_there_whole_or_not_at_all(tmp_path, error):
 
 def test_nothing_is_written_into_a_folder_that_holds_something(tmp_path):
     record(tmp_path / "new" / "j", frames(0), origin="imported", core=Core())
-    before = read(tmp_path / "new" / "j")
+    before = records_in(tmp_path / "new" / "j")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
 
@@ -109,8 +102,8 @@ def test_nothing_is_written_into_a_folder_that_holds_something(tmp_path):
         record(tmp_path / "file", frames(1), origin="imported", core=Core())
     record(tmp_path / "empty", frames(1), origin="imported", core=Core())
 
-    assert read(tmp_path / "new" / "j") == before
-    assert len(read(tmp_path / "empty")) == 2
+    assert records_in(tmp_path / "new" / "j") == before
+    assert len(records_in(tmp_path / "empty")) == 2
 
 
 def test_nothing_to_record_is_an_error(tmp_path):
@@ -123,43 +116,3 @@ def test_progress_tells_every_record_once(tmp_path):
     summary = record(tmp_path / "j", frames(*range(0, 1000, 7)), origin="imported", core=Core(), progress=told.append)
 
     assert sum(told) == summary.records
-
-
-def conveyor(*arguments: str | Path) -> tuple[int, str, str]:
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_simulate_writes_the_same_journal_for_the_same_seed_and_says_that_it_is_simulated(tmp_path):
-    script = tmp_path / "script.toml"
-    script.write_text('[[episode]]\nkind = "spike"\nsymbol = "BTC"\nminute = 0\nsigma = 3.0\n')
-    options = ("--seed", "5", "--minutes", "1", "--symbols", "3", "--script", script)
-
-    code, out, err = conveyor("simulate", *options, "--out", tmp_path / "a")
-    assert code == 0, err
-    assert out.startswith("simulated market, seed 5, hyperliquid: ")
-    code, out, err = conveyor("simulate", *options, "--json", "--out", tmp_path / "b")
-    assert code == 0, err
-    answer = json.loads(out)
-
-    assert (answer["origin"], answer["kinds"]["INSTRUMENT"]) == ("simulated", 3)
-    assert [episode["kind"] for episode in answer["episodes"]] == ["spike"]
-    records = read(tmp_path / "a")
-    assert records == read(tmp_path / "b")
-    assert len(records) == answer["records"]
-    ticks = [one.recv_ns for one in records if one.kind == TICK]
-    assert {later - earlier for earlier, later in pairwise(ticks)} == {TICK_NS}
-    assert records[-1].kind == RecordKind.CONNECTION
-    assert JournalReader(tmp_path / "a").header["origin"] == "simulated"
-
-
-def test_simulate_refuses_what_it_cannot_do_with_exit_code_2(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "note").write_text("mine")
-    (tmp_path / "bad.toml").write_text("[[episode]]\nkind = 7\n")
-
-    assert conveyor("simulate", "--minutes", "1", "--out", tmp_path / "a")[0] == 2
-    assert conveyor("simulate", "--script", tmp_path / "bad.toml", "--out", tmp_path / "b")[0] == 2
-    assert conveyor("simulate", "--symbols", "2", "--out", tmp_path / "b")[0] == 2
-    assert conveyor("simulate", "--set", "core.limits.symbols_max=0", "--out", tmp_path / "b")[0] == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "bad.toml"]
