@@ -16,7 +16,7 @@ from engine.io.bus.ledger import DEAD
 from engine.io.bus.message import Message, make
 from engine.io.feeds.pace import Backoff
 from engine.io.journal_writer import JournalFull
-from tests.io.bus.test_bus import BEGUN_NS, Heard, World
+from tests.io.bus.world import BEGUN_NS, Heard, World
 
 
 class Broker:

@@ -4,175 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 
 import orjson
 import pytest
 
-from config.errors import ConfigError
-from config.schema import Config
-from engine.core.effects import SnapshotNeeded, Wanted
-from engine.core.errors import FeedError
-from engine.core.instruments import Instrument
+from engine.core.effects import SnapshotNeeded
 from engine.core.records import RecordKind
 from engine.io.venues import ENDS
 from replay.exchange import VirtualLoop
-from tests.io.feeds.world import FakeVenue, Told, feeds_of, play, settings
+from tests.io.feeds.world import FakeVenue, Told, feeds_of, play, settings, wanted
 
-
-def quote(symbol: str, number: int) -> bytes:
-    return b'{"stream":"%b@bookTicker","data":{"u":%d}}' % (symbol.lower().encode(), number)
-
-
-def answered(status: int, listing: bytes, url: str, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
-    return status, {}, listing
-
-
-def wanted(venue: str, symbols: list[str], without_depth: list[str] | None = None) -> Wanted:
-    return Wanted(0, venue, 1, tuple(symbols), tuple(without_depth or ()), "story")
-
-
-@pytest.mark.parametrize(
-    ("venue", "symbol", "said"),
-    [
-        ("binance_usdm", "BTCUSD", "did you mean BTCUSDT?"),
-        ("binance_usdm", "btcusdt", "did you mean BTCUSDT?"),
-        ("binance_usdm", "OLDUSDT", "is not traded"),
-        ("hyperliquid", "BTCC", "did you mean BTC?"),
-        ("hyperliquid", "OLD", "is not traded"),
-        ("hyperliquid", "ZZZZZ", "lists no 'ZZZZZ'; correct"),
-    ],
-)
-def test_a_symbol_the_venue_has_not_is_one_sentence_before_anything_is_written(venue: str, symbol: str, said: str):
-    async def story(loop: VirtualLoop) -> None:
-        fake, told = FakeVenue(loop), Told(loop)
-        feeds = feeds_of(settings(venue, [symbol]), fake, told)
-        with pytest.raises(ConfigError, match=r"^venues\.") as caught:
-            await feeds.prepare()
-        assert said in str(caught.value)
-        assert told.records == []
-        assert fake.attempts == []
-
-    play(story)
-
-
-def test_what_cannot_be_carried_is_said_at_once():
-    async def story(loop: VirtualLoop) -> None:
-        fake, told = FakeVenue(loop), Told(loop)
-        with pytest.raises(ConfigError, match="'trade' is no channel of hyperliquid, did you mean trades"):
-            feeds_of(settings("hyperliquid", ["BTC"], channels=["trade"]), fake, told)
-        for key, url in (("ws_url", "http://a/ws"), ("rest_url", "api.hyperliquid.xyz"), ("rest_url", "https://")):
-            with pytest.raises(ConfigError, match=rf"venues\.hyperliquid\.{key}.*is no address"):
-                feeds_of(settings("hyperliquid", ["BTC"], **{key: url}), fake, told)
-        with pytest.raises(ConfigError, match="does not end with /stream"):
-            feeds_of(settings("binance_usdm", ["BTCUSDT"], ws_url="wss://fstream.binance.com/ws"), fake, told)
-        with pytest.raises(ConfigError, match="no venue is enabled"):
-            await feeds_of(Config(), fake, told).prepare()
-        feeds = feeds_of(settings("hyperliquid", ["BTC"]), fake, told)
-        for status, listing in ((200, b"<html>"), (503, b"later"), (200, b'{"universe":[{"name":1}]}')):
-            fake.answers["meta"] = partial(answered, status, listing)
-            with pytest.raises(ConfigError, match=r"venues\.hyperliquid\.rest_url"):
-                await feeds.prepare()
-        assert told.records == []
-
-    play(story)
-
-
-def test_instruments_have_the_scales_of_the_listing():
-    async def story(loop: VirtualLoop) -> None:
-        config = Config.model_validate(
-            {
-                "venues": {
-                    "hyperliquid": {"enabled": True, "symbols": ["BTC", "SOL"]},
-                    "binance_usdm": {"enabled": True, "symbols": ["BTCUSDT"]},
-                }
-            }
-        )
-        feeds = feeds_of(config, FakeVenue(loop), Told(loop))
-        await feeds.prepare()
-        found = [(one.symbol, one.price_decimals, one.quantity_decimals) for one in feeds.instruments()]
-        assert found == [("BTC", 1, 5), ("SOL", 4, 2), ("BTCUSDT", 1, 3)]
-
-    play(story)
-
-
-def funding_of(interval_h: object) -> bytes:
-    return orjson.dumps([{"symbol": "ETHUSDT", "fundingIntervalHours": interval_h}])
-
-
-def test_hours_between_fundings_are_the_venue_s_own():
-    async def story(loop: VirtualLoop) -> None:
-        fake, told = FakeVenue(loop), Told(loop)
-        fake.answers["fapi/v1/fundingInfo"] = partial(answered, 200, funding_of(4))
-        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT", "ETHUSDT"]), fake, told)
-        await feeds.prepare()
-        assert [(one.symbol, one.funding_interval_h) for one in feeds.instruments()] == [("BTCUSDT", 8), ("ETHUSDT", 4)]
-        feeds.start()
-        await feeds.stop()
-        assert told.of(RecordKind.HOST) == []
-
-    play(story)
-
-
-@pytest.mark.parametrize(
-    ("status", "body"), [(503, b"later"), (200, b"<html>"), (200, b'{"code":1}'), (200, funding_of(0))]
-)
-def test_hours_between_fundings_that_nobody_tells_are_assumed_aloud(status: int, body: bytes):
-    async def story(loop: VirtualLoop) -> None:
-        fake, told = FakeVenue(loop), Told(loop)
-        fake.answers["fapi/v1/fundingInfo"] = partial(answered, status, body)
-        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), fake, told)
-        await feeds.prepare()
-        assert [one.funding_interval_h for one in feeds.instruments()] == [0]
-        feeds.start()
-        await feeds.stop()
-        ((_, _, host),) = told.of(RecordKind.HOST)
-        assert host["kind"] == "funding_interval_assumed"
-        assert (host["detail"]["venue"], host["detail"]["hours"]) == ("binance_usdm", 8)
-
-    play(story)
-
-
-def unreachable(url: str, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
-    raise FeedError(f"{url}: connection refused")
-
-
-def known(*symbols: tuple[str, int, int]) -> dict[tuple[str, str], Instrument]:
-    return {("binance_usdm", one[0]): Instrument("binance_usdm", *one) for one in symbols}
-
-
-def test_a_venue_that_cannot_be_asked_tells_later_what_a_journal_knows_already():
-    async def story(loop: VirtualLoop) -> None:
-        fake, told = FakeVenue(loop), Told(loop)
-        fake.answers["fapi/v1/exchangeInfo"] = unreachable
-        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT", "ETHUSDT"]), fake, told)
-        with pytest.raises(ConfigError, match=r"does not tell what it lists.*connection refused") as first:
-            await feeds.prepare()
-        assert isinstance(first.value.__cause__, FeedError)
-        await feeds.prepare(can_wait=True)
-        with pytest.raises(ConfigError, match="does not tell what it lists"):
-            feeds.remember(known(("BTCUSDT", 1, 3)))
-        feeds.remember(known(("BTCUSDT", 1, 3), ("ETHUSDT", 2, 3)))
-        assert feeds.instruments() == []
-        feeds.start()
-        await asyncio.sleep(2)
-        assert len(fake.open[0].subscribed) == 12
-        feeds.perform([wanted("binance_usdm", ["BTCUSDT", "ETHUSDT", "SOLUSDT"])])  # of which nobody knows anything
-        await asyncio.sleep(100)
-        assert len(fake.open[0].subscribed) == 12
-        asked = [at_s for at_s, url, _ in fake.requests if "exchangeInfo" in url]
-        assert 4 <= len(asked) <= 40
-        del fake.answers["fapi/v1/exchangeInfo"]
-        await asyncio.sleep(70)
-        await feeds.stop()
-        hosts = [host["kind"] for _, _, host in told.of(RecordKind.HOST)]
-        assert (hosts[0], hosts.count("listing_came"), hosts.count("symbol_not_carried")) == ("listing_failed", 1, 2)
-        assert [one["symbol"] for _, _, one in told.of(RecordKind.INSTRUMENT)] == ["BTCUSDT", "SOLUSDT"]
-        assert len(fake.links[0].subscribed) == 12  # SOL came; the decimals of ETH are no longer those of the journal
-        assert not {name for name in fake.links[0].subscribed if name.startswith("eth")}
-
-    play(story)
+# --- who carries what -------------------------------------------------------------------------------------------------
 
 
 def test_streams_are_spread_within_the_limits_of_the_venue():
@@ -232,6 +75,22 @@ def test_two_connections_carry_the_same_and_one_lives_on():
         assert not second.over
         assert len(fake.open) == 2
         assert [(source, reason) for _, source, reason in told.turns("down")] == [(1, "connection reset")]
+        await feeds.stop()
+
+    play(story)
+
+
+def test_what_is_asked_before_the_start_is_not_asked():
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), fake, told)
+        await feeds.prepare()
+        asked = len(fake.requests)
+        feeds.perform([SnapshotNeeded(0, "binance_usdm", "BTCUSDT", "subscribed")])
+        feeds.start({"binance_usdm": wanted("binance_usdm", ["ETHUSDT"])})
+        await asyncio.sleep(1)
+        assert not any("/depth" in url for _, url, _ in fake.requests[asked:])
+        assert {one["symbol"] for one in told.of(RecordKind.SUBSCRIPTION)[0][2]["channels"]} == {"ETHUSDT"}
         await feeds.stop()
 
     play(story)
@@ -298,6 +157,30 @@ def test_a_refused_symbol_is_parked_for_an_hour_and_nobody_else_notices(venue: s
         await feeds.stop()
 
     play(story)
+
+
+def test_a_symbol_that_is_no_longer_wanted_does_not_come_back_from_the_park():
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        fake.unknown = {"ETH"}
+        feeds = feeds_of(settings("hyperliquid", ["BTC", "ETH"]), fake, told)
+        await feeds.prepare()
+        feeds.start()
+        await asyncio.sleep(5)
+        feeds.perform([wanted("hyperliquid", ["BTC", "SOL"])])
+        fake.unknown = set()
+        await asyncio.sleep(3700)
+        assert {name.split()[1] for name in fake.open[0].subscribed} == {"BTC", "SOL"}
+        await feeds.stop()
+
+    play(story)
+
+
+# --- how a connection is left -----------------------------------------------------------------------------------------
+
+
+def quote(symbol: str, number: int) -> bytes:
+    return b'{"stream":"%b@bookTicker","data":{"u":%d}}' % (symbol.lower().encode(), number)
 
 
 def speak(fake: FakeVenue, loop: VirtualLoop, every_s: float) -> asyncio.Task[None]:
@@ -402,22 +285,6 @@ def test_while_reading_is_paused_nothing_is_cut_or_called_silent():
     play(story)
 
 
-def test_what_is_asked_before_the_start_is_not_asked():
-    async def story(loop: VirtualLoop) -> None:
-        fake, told = FakeVenue(loop), Told(loop)
-        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), fake, told)
-        await feeds.prepare()
-        asked = len(fake.requests)
-        feeds.perform([SnapshotNeeded(0, "binance_usdm", "BTCUSDT", "subscribed")])
-        feeds.start({"binance_usdm": wanted("binance_usdm", ["ETHUSDT"])})
-        await asyncio.sleep(1)
-        assert not any("/depth" in url for _, url, _ in fake.requests[asked:])
-        assert {one["symbol"] for one in told.of(RecordKind.SUBSCRIPTION)[0][2]["channels"]} == {"ETHUSDT"}
-        await feeds.stop()
-
-    play(story)
-
-
 def test_without_room_in_the_journal_a_link_ends_and_is_tried_again():
     async def story(loop: VirtualLoop) -> None:
         fake, told = FakeVenue(loop), Told(loop)
@@ -437,23 +304,6 @@ def test_without_room_in_the_journal_a_link_ends_and_is_tried_again():
         assert told.of(RecordKind.FRAME)[-1][0] > 109
         assert len(fake.open) == 1
         talk.cancel()
-        await feeds.stop()
-
-    play(story)
-
-
-def test_a_symbol_that_is_no_longer_wanted_does_not_come_back_from_the_park():
-    async def story(loop: VirtualLoop) -> None:
-        fake, told = FakeVenue(loop), Told(loop)
-        fake.unknown = {"ETH"}
-        feeds = feeds_of(settings("hyperliquid", ["BTC", "ETH"]), fake, told)
-        await feeds.prepare()
-        feeds.start()
-        await asyncio.sleep(5)
-        feeds.perform([wanted("hyperliquid", ["BTC", "SOL"])])
-        fake.unknown = set()
-        await asyncio.sleep(3700)
-        assert {name.split()[1] for name in fake.open[0].subscribed} == {"BTC", "SOL"}
         await feeds.stop()
 
     play(story)

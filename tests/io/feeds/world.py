@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from config.schema import Config
+from engine.core.effects import Wanted
 from engine.core.errors import FeedError
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Receiver
@@ -228,3 +229,7 @@ def feeds_of(
         rng=random.Random(seed),
         on_crash=on_crash or crash,
     )
+
+
+def wanted(venue: str, symbols: list[str], without_depth: list[str] | None = None) -> Wanted:
+    return Wanted(0, venue, 1, tuple(symbols), tuple(without_depth or ()), "story")
