@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from engine.core.minutes import NS_PER_MS, NS_PER_S
 from replay.exchange import Exchange, MemoryFront, VirtualClock, VirtualLoop, memory_front, read_plan, simulated
 from replay.simulate import Market
 
@@ -21,6 +22,9 @@ REST = {
     "binance_usdm": "https://fapi.binance.com/fapi/v1",
     "binance_spot": "https://api.binance.com/api/v3",
 }
+BINANCE = ["binance_usdm", "binance_spot"]
+USDM = ("aggTrade", "bookTicker", "depth@100ms")
+LATE_NS = 30 * NS_PER_MS  # that the way to the client takes at most, jitter and all
 
 
 class Ear:
@@ -104,3 +108,56 @@ def listen(
 
     ear: Ear = play(exchange, use)
     return ear
+
+
+def ask(exchange: Exchange, *paths: str, after_s: float = 5.0) -> list[Any]:
+    """GET each path of a Binance venue, or POST each body of Hyperliquid, after a while; bodies read."""
+
+    async def use(front: MemoryFront) -> list[Any]:
+        await asyncio.sleep(after_s)
+        answers = []
+        for path in paths:
+            if exchange.venue == "hyperliquid":
+                status, _, body = await front.request("POST", REST[exchange.venue], path.encode(), 5.0)
+            else:
+                status, _, body = await front.request("GET", f"{REST[exchange.venue]}/{path}", None, 5.0)
+            answers.append((status, orjson.loads(body)))
+        return answers
+
+    found: list[Any] = play(exchange, use)
+    return found
+
+
+# --- with a fault, and without ----------------------------------------------------------------------------------------
+
+
+def with_fault(
+    venue: str,
+    text: str,
+    channels: tuple[str, ...] = USDM,
+    symbols: tuple[str, ...] = ("BTC", "ETH"),
+    seconds: float = 25.0,
+) -> tuple[Exchange, Ear]:
+    """An exchange whose plan is this one fault, and what was heard of it."""
+    exchange = exchange_of(venue, "[[fault]]\n" + text, minutes=1)
+    return exchange, listen(exchange, channels, symbols, seconds)
+
+
+def calm(
+    venue: str, channels: tuple[str, ...] = USDM, symbols: tuple[str, ...] = ("BTC", "ETH"), seconds: float = 25.0
+) -> Ear:
+    """The same without a fault."""
+    return listen(exchange_of(venue, minutes=1), channels, symbols, seconds)
+
+
+def data(ear: Ear) -> list[bytes]:
+    return [payload for _, payload in ear.frames]
+
+
+def in_window(exchange: Exchange, ear: Ear, begin_s: float, end_s: float) -> list[tuple[int, bytes]]:
+    first = exchange.first_minute_ns
+    return [
+        (recv_ns, payload)
+        for recv_ns, payload in ear.frames
+        if first + begin_s * NS_PER_S <= recv_ns < first + end_s * NS_PER_S
+    ]
