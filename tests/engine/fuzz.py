@@ -19,7 +19,6 @@ import numpy as np
 
 from engine.conveyor import Conveyor
 from engine.core import frame as slot
-from engine.core.kernel import kernel
 from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordKind
 from engine.tape.message import (
@@ -30,28 +29,22 @@ from engine.tape.message import (
     MalformedError,
     Quote,
 )  # fmt: skip
-from engine.tape.scan import scan
 from engine.tape.venues import VENUES
 from tests.engine.helpers import START_MS, SlowConveyor, Story, batches, core
 from tests.engine.moves import CHANNELS, SYMBOLS
 from tests.engine.mutations import pool, spliced, splices_of
+from tests.engine.one_frame import MARGIN, scan_at
 from tests.engine.readings import PRICE_DECIMALS, QUANTITY_DECIMALS, leniency, plain_event, plain_message
 from tests.oracles import frames
 
 NAMES = tuple(CHANNELS)
 DIALECTS = {dialect.venue: (index, dialect) for index, dialect in enumerate(VENUES)}
-MARGIN = 64  # what the scanner may read beyond a frame's end
 BATCH = 250
 JUNK = b'"}]},{"x":"1234567890","T":1680000000000,"b":[["1","2"]]}]]}}' + b"7" * MARGIN
 
 
 class WrongError(AssertionError):
     """A path read something else than the bytes say."""
-
-
-@kernel
-def scan_at(tape: Any, buffer: Any, length: int, dialect: int) -> Any:
-    return scan(tape, buffer.ctypes.data + MARGIN, buffer.ctypes.data + MARGIN + length, dialect, False)
 
 
 def beginning(venue: str) -> list[Record]:

@@ -21,7 +21,7 @@ MARGIN = 64  # what the scanner may read beyond a frame's end
 
 
 @kernel
-def scan_bytes(tape, buffer, length, dialect):
+def scan_at(tape: Any, buffer: Any, length: int, dialect: int) -> Any:
     return scan(tape, buffer.ctypes.data + MARGIN, buffer.ctypes.data + MARGIN + length, dialect, False)
 
 
@@ -67,7 +67,7 @@ class Reader:
         """Channel by the scanner alone; the frame in hand is then in the result's tape."""
         buffer = np.zeros(len(raw) + 2 * MARGIN, np.uint8)
         buffer[MARGIN : MARGIN + len(raw)] = np.frombuffer(raw, np.uint8)
-        return int(scan_bytes(result.tape, buffer, len(raw), DIALECTS[self.venue]))
+        return int(scan_at(result.tape, buffer, len(raw), DIALECTS[self.venue]))
 
 
 def outcome(result: Run) -> tuple[Any, ...]:
