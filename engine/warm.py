@@ -1,18 +1,20 @@
 """Compile every kernel at a moment that is announced, and not inside a replay.
 
-A made-up minute is played, which needs each kernel once. Two processes share the work: the child begins with the tape,
-whose one kernel takes as long as all others, this one with what needs no frame; what one has compiled the other finds
-in the cache on disk.
+A made-up minute is played, which needs each kernel once. Two children share the work: one plays forwards, beginning
+with the tape, whose kernels take a third of the time, the other one from the end; what one has compiled the other finds
+in the cache on disk. The caller only loads what they leave there, so that its memory is that of any later start.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import selectors
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,7 @@ from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
 from engine.core.schema import CloseReason
 from engine.features import stage as features
-from engine.recovery import Verdict
-from engine.tape.watermark import END_GRACE
+from engine.rollups import stage as rollups
 
 VENUE, SYMBOL = "binance_usdm", "WARMUSDT"
 CHANNELS = ("trade", "bookTicker", "depth", "markPrice")
@@ -109,13 +110,13 @@ def _keep(conveyor: Conveyor) -> None:
     """Upkeep behind the last minute of an hour, and another one that had a market row: all that learns and fits."""
     state, roster = conveyor.state, conveyor.minutes.rosters.of(0, conveyor.registry)
     assert state is not None
-    state.market.minutes[0, (MINUTE - 1) % MARKET_MINUTES] = MINUTE - 1
-    features.settle(state, roster.order, MINUTE)
-    context.settle(state, 0, MINUTE, roster)
     # Some detectors look only in the minute behind a bar, which the next one is.
     sectors, pack = conveyor.minutes.sectors.of(conveyor.registry.names, {}), conveyor.minutes.epochs.newest.pack
     failed = detectors.look(state, roster.order, MINUTE + 1, np.zeros(1, MARKET), roster.order, sectors, pack)
     assert not failed, failed
+    state.market.minutes[0, (MINUTE - 1) % MARKET_MINUTES] = MINUTE - 1
+    context.settle(state, 0, MINUTE, roster)
+    features.settle(state, roster.order, MINUTE)
 
 
 def load() -> None:
@@ -123,26 +124,32 @@ def load() -> None:
     _play()
 
 
-def _play_without_frames() -> None:
-    """What the story needs besides the tape's loop over records: books, rows, verdicts, state snapshots."""
+def _play_backwards() -> None:
+    """What a minute needs behind its frames, last things first: so it meets the whole story halfway.
+
+    Two that go the same way would soon stand at the same function, and compile it both, and every one after it.
+    """
     conveyor = Conveyor()
     for record in _records():
         if record.kind == RecordKind.CONFIG:
             conveyor.configure(Core.decode(record.payload))
-        elif record.kind not in (RecordKind.FRAME, RecordKind.TICK):
+        elif record.kind == RecordKind.INSTRUMENT:
             conveyor._obey(record, [])
-    assert conveyor.state is not None
-    conveyor.state.tape.venues["open_minute"][0] = MINUTE
-    conveyor.minutes.fold()
-    conveyor.minutes.close(0, CloseReason.EVENT, [])
-    conveyor.minutes.revise(0, [])
-    conveyor.minutes.attend(0, END_GRACE, [])
-    conveyor.minutes.settle(([Verdict(0, MINUTE, 0, 0)], []), [])
+    state, minutes, stale_ms = conveyor.state, conveyor.minutes, 0
+    assert state is not None
     _keep(conveyor)
-    snapshot.restore(snapshot.take(conveyor))
+    for frame in rollups.due(state, MINUTE):
+        rollups.close(state, 0, frame, MINUTE, stale_ms)
+    members, roster = np.zeros(1, np.int64), minutes.rosters.of(0, conveyor.registry)
+    context.compute(state, 0, members, MINUTE, roster)
+    for family in reversed(features.FAMILIES):
+        family(state, members, MINUTE)
+    state.tape.venues["open_minute"][0] = MINUTE
+    minutes.fold()
+    minutes.close(0, CloseReason.EVENT, [])
 
 
-# Two processes --------------------------------------------------------------------------------------------------------
+# Children -------------------------------------------------------------------------------------------------------------
 
 
 def functions() -> set[str]:
@@ -165,59 +172,54 @@ class _Compiled(event.Listener):
         self.tell(f"{function.__module__}.{function.__qualname__}")
 
 
+STORIES = {"forwards": _play, "backwards": _play_backwards}
+
+
+def _child(story: str) -> None:
+    """Play a story and print the name of each function that was compiled for it.
+
+    Trees of code are all that a compiler makes, and few of them are cycles: collecting took a tenth of the time.
+    """
+    gc.disable()
+    with event.install_listener("numba:compile", _Compiled(lambda name: print(name, flush=True))):
+        STORIES[story]()
+
+
 @contextmanager
-def _child(wanted: bool) -> Iterator[Callable[[bool], list[str]]]:
-    """A second process that plays the story. Called with True it waits for the next names it tells; none: it ended."""
-    if not wanted:
-        yield lambda _wait: []
-        return
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine.warm"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    pipe, rest = process.stdout.fileno(), b""
-    os.set_blocking(pipe, False)
+def _children(stories: Iterable[str]) -> Iterator[Iterator[str]]:
+    """A process for each story; gives the names they tell until the last one has ended."""
+    with selectors.DefaultSelector() as selector, ExitStack() as stack:
+        for story in stories:
+            command = [sys.executable, "-m", "engine.warm", story]
+            child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            stack.enter_context(child)
+            stack.callback(child.kill)  # before it is waited for
+            selector.register(child.stdout, selectors.EVENT_READ, bytearray())  # type: ignore[arg-type]
+        yield _lines(selector)
 
-    def told(wait: bool) -> list[str]:
-        nonlocal rest
-        os.set_blocking(pipe, wait)
-        with suppress(BlockingIOError):
-            while data := os.read(pipe, 4096):
-                rest += data
-                if wait and b"\n" in rest:
-                    break
-        *names, rest = rest.split(b"\n")
-        return [name.decode() for name in names]
 
-    try:
-        yield told
-    finally:
-        process.stdout.close()
-        process.kill()
-        process.wait()
+def _lines(selector: selectors.BaseSelector) -> Iterator[str]:
+    while selector.get_map():
+        for key, _ in selector.select():
+            if data := os.read(key.fd, 4096):
+                *lines, rest = (key.data + data).split(b"\n")
+                key.data[:] = rest
+                yield from (line.decode() for line in lines)
+            else:
+                selector.unregister(key.fileobj)
 
 
 def warm(advance: Callable[[str], None] = lambda _name: None) -> None:
     """Compile whatever is not in the cache. advance: called with the name of each of `functions()` when it is done."""
     left = functions()
-
-    def done(*names: str) -> None:
-        for name in names:
+    with _children(list(STORIES)[: len(os.sched_getaffinity(0))]) as told:
+        for name in told:
             if name in left:
                 left.remove(name)
                 advance(name)
-
-    with _child(len(os.sched_getaffinity(0)) > 1) as told:
-
-        def compiled(name: str) -> None:
-            done(name, *told(False))
-
-        with event.install_listener("numba:compile", _Compiled(compiled)):
-            _play_without_frames()
-            while names := told(True):
-                done(*names)
-            _play()  # Loads what the child compiled; compiles it if there was no child, or if it failed.
-    done(*sorted(left))
+    load()  # compiles here what a child did not, should one have failed
+    for name in sorted(left):
+        advance(name)
     WARM_MARK.touch()
     _forget_old_caches()
 
@@ -234,5 +236,4 @@ def _forget_old_caches() -> None:
 
 
 if __name__ == "__main__":
-    with event.install_listener("numba:compile", _Compiled(lambda name: print(name, flush=True))):
-        _play()
+    _child(sys.argv[1])

@@ -21,8 +21,8 @@ COMPILED = """
 from numba.core import event
 from engine import warm
 with event.install_listener("numba:compile", warm._Compiled(print)):
-    warm._play_without_frames()
     warm._play()
+    warm._play_backwards()
 """
 
 
