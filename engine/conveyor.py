@@ -38,8 +38,8 @@ from engine.features import prime
 from engine.tape import control, slow
 from engine.tape import stage as tape
 from engine.tape.answers import apply_snapshot
-from engine.tape.apply import BOOK_BROKEN
 from engine.tape.carriers import Turned
+from engine.tape.outcome import BOOK_BROKEN
 from engine.tape.template import compile_dialects
 from engine.tape.venues import VENUES
 from engine.universe.commands import obey

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -86,11 +87,13 @@ class Sample:
     """After so many simulated hours. elapsed_s: real time, cpu_s: of this process.
 
     store_mb: what DuckDB itself says it holds: rows that wait for a checkpoint, and blocks that it keeps up to a limit.
+    heap_mb: what the C library has given out and not got back; the rest of the resident memory is free pieces between.
     """
 
     hours: float
     resident_mb: float
     store_mb: float
+    heap_mb: float
     files: int
     tasks: int
     objects: int
@@ -175,7 +178,7 @@ class Soak:
             gc.collect()
             self.frames = sum(link["frames"] for link in app.feeds.status()["connections"])
             sample = Sample(
-                hour, resident_bytes() / 1e6, store_bytes(app) / 1e6, len(os.listdir("/proc/self/fd")),
+                hour, resident_bytes() / 1e6, store_bytes(app) / 1e6, heap_bytes() / 1e6, len(os.listdir("/proc/self/fd")),
                 len(asyncio.all_tasks()), len(gc.get_objects()), app.records, time.monotonic() - self._begun,
                 time.process_time(),
             )  # fmt: skip
@@ -200,6 +203,25 @@ class Soak:
         if len(late) < 3:
             return None
         return float(np.polyfit([s.hours for s in late], [getattr(s, name) for s in late], 1)[0])
+
+
+class Mallinfo(ctypes.Structure):
+    """glibc's `struct mallinfo2`."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    )
+
+
+def heap_bytes() -> int:
+    """In use of the main arena and of pieces mapped one by one; 0 where there is another C library."""
+    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if ask is None:
+        return 0
+    ask.restype = Mallinfo
+    told = ask()
+    return int(told.uordblks + told.hblkhd)
 
 
 def store_bytes(app: App) -> int:

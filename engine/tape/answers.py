@@ -9,27 +9,12 @@ from engine.core.kernel import inlined, kernel
 from engine.core.layouts import CLOCK_PENDING, CLOCK_PENDING_LEVELS, CLOCK_TRADES, SET_FUTURE
 from engine.core.marks import set_mark
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
-from engine.tape.apply import (
-    APPLIED,
-    BOOK_BROKEN,
-    BOOK_GAP,
-    BOOK_MENDED,
-    GAP,
-    IGNORED,
-    NEXT,
-    OLD,
-    break_book,
-    copy_trade,
-    emit_book,
-    follows,
-    note_spill,
-    place_trade,
-    set_sides,
-    take_context,
-    worth,
-)
+from engine.tape.apply import take_context
 from engine.tape.book import clear
+from engine.tape.depths import BOOK_GAP, GAP, NEXT, OLD, break_book, emit_book, follows, note_spill, set_sides
+from engine.tape.outcome import APPLIED, BOOK_BROKEN, BOOK_MENDED, IGNORED
 from engine.tape.seen import seen_before
+from engine.tape.trades import copy_trade, place_trade, worth
 from engine.tape.watermark import corrected
 
 

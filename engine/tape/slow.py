@@ -22,7 +22,6 @@ from engine.core.registry import Registry
 from engine.core.schema import Reason
 from engine.core.state import Tape
 from engine.tape.answers import apply_answer, apply_past_trades, apply_snapshot
-from engine.tape.apply import BOOK_BROKEN
 from engine.tape.dialect import Dialect
 from engine.tape.message import (
     Candle,
@@ -39,6 +38,7 @@ from engine.tape.message import (
     Trade,
     mantissa,
 )  # fmt: skip
+from engine.tape.outcome import BOOK_BROKEN
 from engine.tape.venues import VENUES
 
 Candles = list[tuple[int, Candle]]  # (symbol, candle)

@@ -21,7 +21,8 @@ from engine.core.minutes import NS_PER_MINUTE
 from engine.core.records import HEADER_BYTES, RecordKind
 from engine.core.state import Tape
 from engine.core.words import load16, load32, load64
-from engine.tape.apply import BOOK_BROKEN, apply_frame
+from engine.tape.apply import apply_frame
+from engine.tape.outcome import BOOK_BROKEN
 from engine.tape.scan import scan
 from engine.tape.watermark import anything_due
 
