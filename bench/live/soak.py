@@ -4,9 +4,9 @@
 
 The venue is Hyperliquid, whose books come whole, so that some may be left out: of what it would say only every second
 book, every third quote and every fifth context is said. Exchange and engine share a process and a loop of virtual time,
-so what grows in either shows here. Syncs are left out, because they would be most of the time. Once a simulated hour:
-resident memory, open files, tasks of the loop, objects the collector knows. Slopes are least squares over the hours
-from FIRST_HOUR on: until then rings and windows still fill.
+so what grows in either shows here. Syncs are left out, because they would be most of the time. Of every simulated hour:
+memory, the mean of 60 instants; at its end open files, tasks of the loop, objects the collector knows. Slopes are least
+squares over the hours from FIRST_HOUR on: until then rings and windows still fill.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KEEP_MINUTES = 10  # of what happened on the exchange
 CHECKPOINT_MINUTES = 10  # simulated; live they are the configured ones of the real clock, which stands still here
 GROUP_S = 0.2  # between two commits: twenty times as long as live
 AFTER_S = 6.0  # the run ends so long after its last full minute
-HOUR_S = 3600.0
+MINUTE_S, HOUR_S = 60.0, 3600.0
 
 
 class Thinned:
@@ -84,7 +84,7 @@ class UnsyncedDisk(OsDisk):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """After so many simulated hours. elapsed_s: real time, cpu_s: of this process.
+    """After so many simulated hours. *_mb: means of the last one. elapsed_s: real time, cpu_s: of this process.
 
     store_mb: what DuckDB itself says it holds: rows that wait for a checkpoint, and blocks that it keeps up to a limit.
     heap_mb: what the C library has given out and not got back; the rest of the resident memory is free pieces between.
@@ -123,6 +123,7 @@ class Result:
     rows_ok: int
     slope_mb: float | None
     slope_rest_mb: float | None
+    slope_heap_mb: float | None
     slope_files: float | None
     slope_tasks: float | None
     slope_objects: float | None
@@ -174,13 +175,16 @@ class Soak:
     async def _sample(self, app: App) -> None:
         begun = self.loop.time()
         for hour in range(1, int(self.hours) + 1):
-            await asyncio.sleep(begun + hour * HOUR_S - self.loop.time())
+            memory = []
+            for minute in range(1, 61):
+                await asyncio.sleep(begun + (hour - 1) * HOUR_S + minute * MINUTE_S - self.loop.time())
+                memory.append([resident_bytes() / 1e6, store_bytes(app) / 1e6, heap_bytes() / 1e6])
             gc.collect()
             self.frames = sum(link["frames"] for link in app.feeds.status()["connections"])
+            resident, store, heap = np.mean(memory, axis=0).tolist()
             sample = Sample(
-                hour, resident_bytes() / 1e6, store_bytes(app) / 1e6, heap_bytes() / 1e6, len(os.listdir("/proc/self/fd")),
-                len(asyncio.all_tasks()), len(gc.get_objects()), app.records, time.monotonic() - self._begun,
-                time.process_time(),
+                hour, resident, store, heap, len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()),
+                len(gc.get_objects()), app.records, time.monotonic() - self._begun, time.process_time(),
             )  # fmt: skip
             self.samples.append(sample)
             print(json.dumps(asdict(sample)), file=sys.stderr, flush=True)
@@ -194,8 +198,8 @@ class Soak:
         return Result(
             VENUE, symbols, self.hours, activity, self.frames / hours / HOUR_S / symbols if hours else 0.0,
             self.frames, round(self.hours * 60), counted["rows"], counted["ok"], self._slope("resident_mb"),
-            self._slope("rest_mb"), self._slope("files"), self._slope("tasks"), self._slope("objects"),
-            time.monotonic() - self._begun, self.samples,
+            self._slope("rest_mb"), self._slope("heap_mb"), self._slope("files"), self._slope("tasks"),
+            self._slope("objects"), time.monotonic() - self._begun, self.samples,
         )  # fmt: skip
 
     def _slope(self, name: str) -> float | None:
@@ -205,13 +209,15 @@ class Soak:
         return float(np.polyfit([s.hours for s in late], [getattr(s, name) for s in late], 1)[0])
 
 
+MALLINFO = (
+    "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+)  # fmt: skip
+
+
 class Mallinfo(ctypes.Structure):
     """glibc's `struct mallinfo2`."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
-    )
+    _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO)
 
 
 def heap_bytes() -> int:
