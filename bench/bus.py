@@ -127,7 +127,7 @@ async def engine(folder: Path, name: str, port: int) -> AsyncIterator[tuple[Bus,
     clock, conveyor = AnchoredClock(await host_ns()), Conveyor()
     with ThreadPoolExecutor(1) as commits, ThreadPoolExecutor(1) as lines:
         bus = Bus(folder, clock, OS_DISK, lines)
-        writer = open_journal(folder / "journal", Config(), clock.now_ns(), OS_DISK, True, print)
+        writer = open_journal(folder / "journal", Config(), "live", clock.now_ns(), OS_DISK, True, print)
         for batch in tail(folder / "journal", 0, OS_DISK):
             conveyor.handle(batch)
 

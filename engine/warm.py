@@ -178,7 +178,7 @@ STORIES = {"forwards": _play, "backwards": _play_backwards}
 def _child(story: str) -> None:
     """Play a story and print the name of each function that was compiled for it.
 
-    Trees of code are all that a compiler makes, and few of them are cycles: collecting took a tenth of the time.
+    Trees of code are all that a compiler makes, and few of them are cycles: collecting took a seventh of the time.
     """
     gc.disable()
     with event.install_listener("numba:compile", _Compiled(lambda name: print(name, flush=True))):

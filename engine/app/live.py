@@ -77,6 +77,7 @@ class App:
         self.config, self.clock = recovery.pinned(config), clock
         self.journal_folder, self.session_folder = journal_folder, session_folder
         self.state: Literal["starting", "running", "stopping"] = "starting"
+        self._origin: Literal["live", "simulated"] = "live" if config.time.source == "host" else "simulated"
         self.started_ns = clock.now_ns()
         self.failure: Exception | None = None  # what stopped the conveyor, while the journal went on
         self.conveyor = Conveyor()
@@ -138,7 +139,8 @@ class App:
 
     @property
     def origin(self) -> Literal["live", "simulated"]:
-        return recovery.origin(self.config)
+        """What its records are: a market's, or those of an exchange of ours."""
+        return self._origin
 
     @property
     def threads(self) -> bool:
@@ -181,8 +183,9 @@ class App:
         recovery.must_be_startable(config, instruments, self.journal_folder, self.session_folder, self._disk)
         if self._threads and self.session_folder is not None:
             self.beside = Beside(self, self.session_folder)
+        self._origin = recovery.origin(config, self.feeds.local, self.journal_folder, self._disk)
         self.writer = writer = recovery.open_journal(
-            self.journal_folder, config, self.clock.now_ns(), self._disk, self._threads, self._note
+            self.journal_folder, config, self.origin, self.clock.now_ns(), self._disk, self._threads, self._note
         )
         if self._threads and not self.journal_only:
             warm.load()

@@ -27,9 +27,15 @@ AHEAD_NS_MAX = 5 * NS_PER_S  # of the clock, that the newest record may be
 OURS = {"journal", "logs", "state", "control.sock"}  # of a start that was cut short
 
 
-def origin(config: Config) -> Literal["live", "simulated"]:
-    """What records of this run are: a market's, or those of a local exchange whose clock is followed."""
-    return "live" if config.time.source == "host" else "simulated"
+def origin(config: Config, local: Mapping[str, bool], journal: Path, disk: Disk) -> Literal["live", "simulated"]:
+    """What records of this run are: a market's, or those of an exchange of ours.
+
+    local: by venue, of those that answered. Where none did, a journal that goes on is what it was.
+    """
+    if config.time.source != "host" or any(local.values()):
+        return "simulated"
+    begun = JournalReader(journal, disk).header if not local and has_begun(journal, disk) else {}
+    return "simulated" if begun.get("origin") == "simulated" else "live"
 
 
 def pinned(config: Config) -> Config:
@@ -72,13 +78,13 @@ def must_be_startable(
 
 
 def open_journal(
-    folder: Path, config: Config, now_ns: int, disk: Disk, threads: bool, note: Callable[[str], None]
+    folder: Path, config: Config, origin: str, now_ns: int, disk: Disk, threads: bool, note: Callable[[str], None]
 ) -> JournalWriter:
     """The journal, whole again and locked; a new one begins with the configuration epoch."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     core, settings = config.core, config.journal
     writer = JournalWriter(
-        folder, header=journal_header(origin(config), core.digest()), disk=disk,
+        folder, header=journal_header(origin, core.digest()), disk=disk,
         segment_bytes=settings.segment_mib << 20, block_bytes=settings.block_kib << 10,
         zstd_level=settings.zstd_level, seal_behind=threads,
     )  # fmt: skip

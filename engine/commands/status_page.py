@@ -108,7 +108,7 @@ def release_lines(told: Release) -> list[str]:
         boxes = f"{told['unknown']} boxes of the first hour are unknown"
         at = clock(told["measured_ns"])
         lacks = [f"{told['target']} lacked at {at}: {one}" for one in told["unmet"]]
-        lines += lacks or [f"{told['target']} lacks nothing, measured at {at} UTC; {boxes}"]
+        lines += lacks or [f"nothing that is known speaks against {told['target']}, measured at {at} UTC; {boxes}"]
     return lines
 
 

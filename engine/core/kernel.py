@@ -60,7 +60,7 @@ def _room_of(module: str) -> str | None:
 llvm.set_option("", "-addr-sink-using-gep=false")
 
 # _nrt=False: no reference counting. Kernels allocate nothing, and counting cost five times the work itself.
-# Nobody calls a kernel from C, nor a helper from Python: those wrappers were a quarter of the time of compiling.
+# Nobody calls a kernel from C: wrappers for that were a twelfth of the time of compiling.
 JIT: Any = numba.njit
 FLAGS: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 KERNELS: list[Any] = []  # every compiled function, in import order; a test walks it and asserts the flags
@@ -96,6 +96,6 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A helper that is compiled into each kernel that calls it; for what runs once per event."""
-    compiled = JIT(forceinline=True, no_cpython_wrapper=True, **FLAGS)(function)
+    compiled = JIT(forceinline=True, **FLAGS)(function)
     KERNELS.append(compiled)
     return compiled

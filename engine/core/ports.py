@@ -85,6 +85,9 @@ class Transport(Protocol):
     async def connect(self, url: str, receiver: Receiver, timeout_s: float) -> Link: ...
 
 
+LOCAL_EXCHANGE = "conveyor-exchange"  # header of every answer of an exchange of ours: what it tells is no market
+
+
 class Http(Protocol):
     """Makes one request. Raises FeedError if there is no answer; any status is an answer."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from engine.core.ports import LOCAL_EXCHANGE
 from replay.exchange.book import Ladder
 from replay.exchange.faults import Faults
 from replay.exchange.limits import RULES, Gate, RefusedError, Rules
@@ -236,11 +237,12 @@ class Exchange:
         """A REST request. Raises RefusedError with drop set if there is no answer at all."""
         self.advance(now_ns)
         try:
-            return self.protocol.request(self.gate(address), method, target, body)
+            reply = self.protocol.request(self.gate(address), method, target, body)
         except RefusedError as refusal:
             if refusal.drop:
                 raise
-            return Reply(refusal.status, {"content-type": "application/json", **refusal.headers}, refusal.body)
+            reply = Reply(refusal.status, {"content-type": "application/json", **refusal.headers}, refusal.body)
+        return replace(reply, headers={**reply.headers, LOCAL_EXCHANGE: "local"})
 
     def venue_ns(self) -> int:
         """The venue's own clock."""

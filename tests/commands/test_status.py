@@ -335,7 +335,10 @@ def test_the_mode_is_shown_with_what_is_killed_and_what_the_next_one_lacks(tmp_p
         silent = conveyor("ctl", "mode", "--session", str(tmp_path))
 
     assert shown.stdout.splitlines() == lines
-    assert "canary lacks nothing, measured at 00:03:05 UTC; 4 boxes of the first hour are unknown" in fit.stdout
+    assert (
+        "nothing that is known speaks against canary, measured at 00:03:05 UTC; 4 boxes of the first hour are unknown"
+        in fit.stdout
+    )
     assert silent.exit_code == 1
     told = page(changed(release=RELEASE)).plain
     assert "signals mode shadow since 23:53:05 UTC, started for canary" in told

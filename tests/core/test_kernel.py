@@ -38,3 +38,4 @@ def test_a_kernel_that_allocates_or_reorders_sums_is_not_a_kernel():
     assert "fastmath" not in options
     assert "parallel" not in options
     assert options["_nrt"] is False
+    assert options["no_cfunc_wrapper"] is True

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
 
 from engine.core.control import Command
-from engine.core.errors import ConfigError, FeedError, InvariantError
+from engine.core.errors import ConfigError, FeedError, InvariantError, JournalError
 from engine.core.instruments import Instrument
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.records import RecordKind
 from engine.io.session_reader import SessionReader
+from replay.exchange import memory_front
 from tests.engine.test_app import VENUE, World, proven, records, rows_of, settings
 
 
@@ -48,6 +50,31 @@ def test_a_known_session_goes_on_without_the_venue_s_rest(tmp_path):
     assert carried(world, 1) == {"BTC", "ETH", "SOL"}
     assert "listing_failed" in hosts(world)
     assert proven(world.folder)
+
+
+class Mirror:
+    """The exchange behind somebody who does not say what it is, as a mirror of a real venue would not."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def request(self, *asked: Any) -> tuple[int, Mapping[str, str], bytes]:
+        front = memory_front(self._world.exchange, clock=self._world.clock)
+        status, _, body = await front.request(*asked)
+        return status, {}, body
+
+
+def test_what_an_exchange_of_ours_tells_is_labelled_simulated_also_at_the_speed_of_the_clock(tmp_path):
+    host = settings("time.source=host")
+    world = World(tmp_path / "session")
+    assert world.run(world.at(0, 40), config=host).origin == "simulated"
+    assert world.run(world.at(1, 20), config=host, http=Unreachable()).origin == "simulated"  # as its journal says
+    with SessionReader(world.folder) as reader:
+        assert reader.origin == "simulated"
+    with pytest.raises(JournalError, match="expected a journal that is live, found one that is simulated"):
+        world.run(world.at(1, 40), config=host, http=Mirror(world))
+    other = World(tmp_path / "other")
+    assert other.run(other.at(0, 40), config=host, http=Mirror(other)).origin == "live"
 
 
 def test_the_symbols_of_the_newest_start_are_carried_whatever_was_asked_for_before(tmp_path):

@@ -95,6 +95,11 @@ class Feeds:
         for instrument in self.instruments():
             check_scales(known.get((instrument.venue, instrument.symbol)), instrument)
 
+    @property
+    def local(self) -> Mapping[str, bool]:
+        """Whether it is an exchange of ours, by venue, of those that have answered."""
+        return self._listings.local
+
     def instruments(self) -> list[Instrument]:
         """Of the symbols that the settings name, as far as their venues told. Journaled before `start`."""
         return [

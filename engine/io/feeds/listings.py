@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from engine.core.errors import ConfigError, FeedError
 from engine.core.instruments import Instrument
-from engine.core.ports import Clock, Http
+from engine.core.ports import LOCAL_EXCHANGE, Clock, Http
 from engine.io.feeds.connection import CONNECT_LEAST_REAL_S
 from engine.io.feeds.pace import Backoff
 from engine.io.venues.end import Listed, Request, VenueEnd
@@ -21,12 +21,15 @@ AGAIN_LEAST_S, AGAIN_MOST_S = 1.0, 60.0
 
 
 class Listings:
-    """By venue. assumed: why the usual interval between fundings is taken for all symbols of a venue."""
+    """By venue. assumed: why the usual interval between fundings is taken for all symbols of a venue. local: whether
+    it is an exchange of ours that answered, and no market.
+    """
 
     def __init__(self, clock: Clock, http: Http, rng: random.Random) -> None:
         self._clock, self._http, self._rng = clock, http, rng
         self._listed: dict[str, dict[str, Listed]] = {}
         self.assumed: dict[str, str] = {}
+        self.local: dict[str, bool] = {}
 
     def of(self, venue: str) -> Mapping[str, Listed] | None:
         """Every symbol of a venue; None while it has not told them."""
@@ -37,7 +40,7 @@ class Listings:
         timeout_s = SHORT_TIMEOUT_S if short else LISTING_TIMEOUT_S
         request = end.listing()
         try:
-            listing = end.read_listing(await self._body(request, rest_url, timeout_s))
+            listing = end.read_listing(await self._body(end, request, rest_url, timeout_s))
         except FeedError as error:
             raise ConfigError(
                 f"{end.venue} does not tell what it lists: {error}; check venues.{end.venue}.rest_url and the network"
@@ -71,20 +74,21 @@ class Listings:
         if request is None:
             return None
         try:
-            hours = end.read_funding(await self._body(request, rest_url, timeout_s))
+            hours = end.read_funding(await self._body(end, request, rest_url, timeout_s))
         except (FeedError, ValueError, KeyError, TypeError) as error:
             self.assumed[end.venue] = f"{type(error).__name__}: {error}"
             return None
         self.assumed.pop(end.venue, None)
         return hours
 
-    async def _body(self, request: Request, rest_url: str, timeout_s: float) -> bytes:
+    async def _body(self, end: VenueEnd, request: Request, rest_url: str, timeout_s: float) -> bytes:
         """Raises FeedError if there is no answer, or one that is a refusal."""
         url = rest_url + request.path
         patience_s = max(self._clock.seconds(timeout_s), CONNECT_LEAST_REAL_S)
-        status, _, body = await self._http.request(request.method, url, request.body, patience_s)
+        status, headers, body = await self._http.request(request.method, url, request.body, patience_s)
         if status != 200:
             raise FeedError(f"{request.method} {url}: status {status}, {body[:120].decode('utf-8', 'replace')}")
+        self.local[end.venue] = LOCAL_EXCHANGE in headers
         return body
 
 
