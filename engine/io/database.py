@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from engine.core.errors import ConveyorError
 from engine.io.tables import LAYOUT_DIGEST, REVISIONS, ddl
 
 APPENDED = (*(of.table for of in REVISIONS), "digests")
-BLOCKS_KEPT = "16MB"  # of what stands in the file, behind a checkpoint
+NOTHING_KEPT = "1MB"  # less than an open file needs, so that everything that can go is let go
 FIRST_LINK = "first_link"  # in store_facts, unless 0: earlier links never came, or were removed for their age
 
 
@@ -91,16 +92,15 @@ def connect(
 
 
 def forget_blocks(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> None:
-    """Drop what is kept in memory of blocks that stand in the file: a limit for a moment lets them go.
+    """Drop what is kept in memory of blocks that stand in the file: a limit that cannot be met lets them go.
 
-    A writer never looks at them again, and kept up to the limit they are hours of growth. No query may run meanwhile.
+    A writer never looks at them again, and kept up to the limit they are hours of growth. Neither does DuckDB forget
+    the handles of blocks that are gone until 32,768 of a kind have gathered, a thousand or so at each checkpoint: some
+    megabyte an hour for a day. Looking for what may go, it throws them away. No query may run meanwhile.
     """
-    try:
-        connection.execute(f"SET memory_limit = '{BLOCKS_KEPT}'")
-    except duckdb.OutOfMemoryException:  # more is in use: it is left alone
-        pass
-    finally:
-        connection.execute(f"SET memory_limit = '{memory_limit}'")
+    with suppress(duckdb.OutOfMemoryException):  # what is in use stays
+        connection.execute(f"SET memory_limit = '{NOTHING_KEPT}'")
+    connection.execute(f"SET memory_limit = '{memory_limit}'")
 
 
 def unavailable(path: Path, error: duckdb.Error) -> str:
