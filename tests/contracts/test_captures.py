@@ -10,8 +10,8 @@ from engine.core.effects import MinuteRows
 from engine.core.market import MARKET_COLUMNS
 from engine.core.schema import COLUMNS, Form
 from engine.io.tables import ddl, links_to_arrow
-from tests.engine.helpers import WITH_MINUTES, capture, run
-from tests.oracles.captures import recorded
+from tests.engine.running import run
+from tests.oracles.captures import WITH_MINUTES, capture, recorded
 
 
 @pytest.mark.captures

@@ -23,7 +23,7 @@ from engine.core.schema import COLUMNS
 from replay.detectors.contract import found_by
 from replay.detectors.world import EDGES, KINDS, MINUTE, Kind, a_view
 from tests.detectors.plain import problems, seen
-from tests.engine.helpers import core, run, values
+from tests.engine.running import core, run, values
 from tests.oracles.detectors import ORACLES, Found, Row, Seen
 
 CORE = tuple(detector for detector in TABLE if detector.is_core)

@@ -13,7 +13,8 @@ from engine.core.effects import Effect, Event, MinuteRows, Wanted
 from engine.core.instruments import Instrument
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind, batch_of, encode
-from tests.engine.helpers import START_MS, M, Row, Story, batches, compact, values
+from tests.engine.running import M, Row, batches, values
+from tests.engine.story import START_MS, Story, compact
 
 VENUE = "hyperliquid"
 

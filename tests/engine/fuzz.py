@@ -30,11 +30,12 @@ from engine.tape.message import (
     Quote,
 )  # fmt: skip
 from engine.tape.venues import VENUES
-from tests.engine.helpers import START_MS, SlowConveyor, Story, batches, core
 from tests.engine.moves import CHANNELS, SYMBOLS
 from tests.engine.mutations import pool, spliced, splices_of
 from tests.engine.one_frame import MARGIN, scan_at
 from tests.engine.readings import PRICE_DECIMALS, QUANTITY_DECIMALS, leniency, plain_event, plain_message
+from tests.engine.running import SlowConveyor, batches, core
+from tests.engine.story import START_MS, Story
 from tests.oracles import frames
 
 NAMES = tuple(CHANNELS)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from engine.core.minutes import MS_PER_MINUTE
-from tests.engine.helpers import START_MS
 from tests.engine.moves import CHANNELS, DELAY_MS_MAX, LAG_MS, Move, Teller, minute_end, price_of
+from tests.engine.story import START_MS
 
 TWIN = 4  # added to a venue's connection: the id of its planned successor
 UNBELIEVED = 10**9  # ids of trades whose time is not believed stand apart

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.core.minutes import MS_PER_MINUTE
-from tests.engine.helpers import START_MS, Story
+from tests.engine.story import START_MS, Story
 
 LAG_MS, TICK_MS, DELAY_MS_MAX = 100, 500, 400  # the lateness is 500 ms: a delay stays inside it
 ANCHORS_MS = (600, 20_000, 40_000, 59_200)  # in every minute: it closes by event, and its book is fresh then

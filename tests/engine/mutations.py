@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from engine.core.records import RecordKind
 from replay.simulate import Market, simulate
-from tests.engine.helpers import START_MS, Story
 from tests.engine.moves import SYMBOLS
 from tests.engine.sessions import Session, random_session, told
+from tests.engine.story import START_MS, Story
 
 INSERTS = (
     b'"', b"\\", b"\\u0058", b"\\ud83d\\ude00", b"\\ud800", b'\\"', b"\x00", b"\xff", b"\xc3\x28", "é٣😀".encode(),

@@ -14,7 +14,8 @@ from engine.core.kernel import kernel
 from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordKind
 from engine.tape.scan import scan
-from tests.engine.helpers import START_MS, Run, compact, run, run_slowly
+from tests.engine.running import Run, run, run_slowly
+from tests.engine.story import START_MS, compact
 
 USUAL = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MARGIN = 64  # what the scanner may read beyond a frame's end

@@ -20,8 +20,8 @@ from engine import snapshot
 from engine.conveyor import Conveyor
 from engine.core.effects import Effect, Link
 from engine.core.records import Record, RecordKind
-from tests.engine.helpers import Row, Run, batches, core, run
 from tests.engine.moves import DELAY_MS_MAX, Move
+from tests.engine.running import Row, Run, batches, core, run
 from tests.engine.sessions import (
     BINANCE,
     KINDS,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind
-from tests.engine.helpers import START_MS, Story
 from tests.engine.losses import LOSSES, count_ids
 from tests.engine.moves import ANCHORS_MS, DELAY_MS_MAX, LAG_MS, PLAY, SYMBOLS, TICK_MS, Move, Room, Teller, minute_end
+from tests.engine.story import START_MS, Story
 
 BINANCE = ("binance_usdm", "binance_spot", "binance_coinm")
 TRADE_CHANNELS = (("trade",), ("aggTrade",), ("trade", "aggTrade"))  # Binance; with both, the first one counts

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from engine.core.digest import make_canonical, row_words, stage_digest
 from engine.core.schema import COLUMNS, ROW, ROW_FIELDS
-from tests.engine.helpers import Run, Story, capture, run, same_rows, words
-from tests.oracles.captures import recorded
+from tests.engine.running import Run, run, same_rows, words
+from tests.engine.story import Story
+from tests.oracles.captures import capture, recorded
 
 USUAL = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 OF_TRADES = (

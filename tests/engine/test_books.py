@@ -16,9 +16,10 @@ from engine.conveyor import Conveyor
 from engine.core.records import Record, RecordKind, batch_of, encode
 from engine.core.wide import as_int
 from engine.tape.book import levels_of
-from tests.engine.helpers import CONNECTIONS, Run, Story, batches, capture, core, run
+from tests.engine.running import Run, batches, core, run
+from tests.engine.story import Story
 from tests.oracles.books import Book
-from tests.oracles.captures import recorded
+from tests.oracles.captures import CONNECTIONS, capture, recorded
 from tests.oracles.frames import Diff, Snapshot
 
 SMALL = core(limits={"book_window_ticks": 1024, "book_spill_levels": 256, "symbols_max": 2, "pending_diffs": 16})

@@ -3,7 +3,8 @@
 from typing import Any
 
 from engine.core.minutes import MS_PER_MINUTE
-from tests.engine.helpers import START_MS, M, Run, Story
+from tests.engine.running import M, Run
+from tests.engine.story import START_MS, Story
 
 CHANNELS = ("trade", "bookTicker", "kline_1m")
 

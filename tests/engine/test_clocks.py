@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.helpers import D60, D120, M, Run, Story, closes, trading
+from tests.engine.running import M, Run
+from tests.engine.story import D60, D120, Story, closes, trading
 
 
 def test_a_recorder_whose_clock_is_behind_closes_at_the_same_instant() -> None:

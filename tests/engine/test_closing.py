@@ -6,7 +6,8 @@ closes at boundary + 1,500 ms and grace lasts to boundary + 3,000 ms, both on th
 
 from __future__ import annotations
 
-from tests.engine.helpers import D60, D120, Story, closes, core, trading
+from tests.engine.running import core
+from tests.engine.story import D60, D120, Story, closes, trading
 
 QUIET = {"no_trades", "feed_absent"}
 

@@ -22,7 +22,7 @@ class Compiled(event.Listener):
 
 event.register("numba:compile", Compiled())
 from engine.warm import warm
-from tests.engine.helpers import START_MS, Story
+from tests.engine.story import START_MS, Story
 warm()
 story = Story().up("trade", "bookTicker", "depth", "markPrice", "forceOrder", "kline_1m", came=-40_000)
 story.trade(-39_000)

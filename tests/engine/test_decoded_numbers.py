@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from engine.core.frame import FUNDING, INDEX
 from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordKind
-from tests.engine.helpers import START_MS, Story, core, run
 from tests.engine.one_frame import READERS, USUAL, T, agree, outcome, samples
+from tests.engine.running import core, run
+from tests.engine.story import START_MS, Story
 
 # --- prices, quantities, integers, times ------------------------------------------------------------------------------
 

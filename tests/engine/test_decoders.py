@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordKind
-from tests.engine.helpers import START_MS, Story, run, run_slowly
 from tests.engine.one_frame import READERS, USUAL, T, agree, outcome, samples
+from tests.engine.running import run, run_slowly
+from tests.engine.story import START_MS, Story
 from tests.oracles import frames
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.engine.helpers import D60, D120, Story, same_rows, trading
+from tests.engine.running import same_rows
+from tests.engine.story import D60, D120, Story, trading
 
 
 def test_the_first_minute_is_edge() -> None:

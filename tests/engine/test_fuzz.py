@@ -16,9 +16,10 @@ from engine.core.records import Record, RecordKind
 from engine.tape.message import Context, MalformedError, Snapshot
 from engine.tape.venues import VENUES
 from tests.engine.fuzz import NAMES, Fuzzer, WrongError, fuzz, in_a_child
-from tests.engine.helpers import Story, run
 from tests.engine.mutations import answers, pool, spliced, splices_of
 from tests.engine.readings import LENIENT, plain_event, plain_message
+from tests.engine.running import run
+from tests.engine.story import Story
 from tests.oracles import frames
 
 FRAMES = int(os.environ.get("CONVEYOR_CASES", "1000"))

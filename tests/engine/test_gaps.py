@@ -5,7 +5,8 @@ The exchange is 100 ms ahead of the receiver, grace lasts to boundary + 3,000 ms
 
 from __future__ import annotations
 
-from tests.engine.helpers import D60, D120, D180, M, Story, status, trading
+from tests.engine.running import M
+from tests.engine.story import D60, D120, D180, Story, status, trading
 
 # --- one connection ---------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.core.errors import ConfigError
 from engine.core.records import RecordKind
-from tests.engine.helpers import Story
+from tests.engine.story import Story
 
 
 def test_what_the_process_noticed_of_itself_is_an_event_of_its_kind() -> None:

@@ -17,9 +17,10 @@ from engine.conveyor import Conveyor
 from engine.core.effects import MinuteRows
 from engine.core.records import Record, RecordKind
 from engine.core.schema import NULL
-from tests.engine.helpers import WITH_MINUTES, Key, M, Story, batches, capture, core
+from tests.engine.running import Key, M, batches, core
+from tests.engine.story import Story
 from tests.engine.test_minutes_against_oracle import USUAL, moves, told
-from tests.oracles.captures import recorded
+from tests.oracles.captures import WITH_MINUTES, capture, recorded
 from tests.oracles.closing import closing
 from tests.oracles.inside import Inside, inside
 from tests.oracles.tape import Tape

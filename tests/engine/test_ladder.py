@@ -11,7 +11,7 @@ from engine.core.layouts import LOADED
 from engine.universe import ladder
 from engine.universe.ladder import LoadLevel
 from tests.engine.belts import Belt, Minute, events_of, wanted_of
-from tests.engine.helpers import core
+from tests.engine.running import core
 
 NAMES = ("A", "B", "C", "D", "E", "F")
 QUIET: dict[str, int] = {"lag_ms": 0, "finalize_ms": 0, "cpu_pct": 10, "memory_pct": 10}

@@ -6,7 +6,8 @@ exchange's clock.
 
 from __future__ import annotations
 
-from tests.engine.helpers import D60, D120, Story, closes, same_rows, trading
+from tests.engine.running import same_rows
+from tests.engine.story import D60, D120, Story, closes, trading
 
 
 def test_late_trade_within_grace_makes_a_revision_at_the_next_tick() -> None:

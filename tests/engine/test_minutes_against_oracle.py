@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.core.schema import COLUMNS
-from tests.engine.helpers import WITH_MINUTES, Row, Run, Story, capture, core, run
-from tests.oracles.captures import BINANCE_RAW, recorded
+from tests.engine.running import Row, Run, core, run
+from tests.engine.story import Story
+from tests.oracles.captures import BINANCE_RAW, WITH_MINUTES, capture, recorded
 from tests.oracles.closing import closing
 from tests.oracles.minutes import minutes
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.helpers import run
 from tests.engine.moves import Move, Room
 from tests.engine.permutations import QUESTIONS, messages, other_times, trade_columns
+from tests.engine.running import run
 from tests.engine.sessions import Session, at_ns, in_order, random_session, told
 
 CASES = int(os.environ.get("CONVEYOR_CASES", "10"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from engine.core.schema import NULL
-from tests.engine.helpers import D60, M, Story, same_rows, trading
+from tests.engine.running import M, same_rows
+from tests.engine.story import D60, Story, trading
 
 
 def test_quiet_minute_has_mids_and_is_ok() -> None:

@@ -8,10 +8,11 @@ import orjson
 import pytest
 
 from engine.core.records import Record, RecordKind
-from tests.engine.helpers import CONNECTIONS, START_MS, capture, digests, run, run_slowly, same_rows
 from tests.engine.one_frame import Reader, outcome
+from tests.engine.running import digests, run, run_slowly, same_rows
+from tests.engine.story import START_MS
 from tests.oracles import captures, frames
-from tests.oracles.captures import CAPTURES, recorded
+from tests.oracles.captures import CAPTURES, CONNECTIONS, capture, recorded
 
 
 @pytest.mark.captures

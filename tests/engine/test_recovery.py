@@ -6,7 +6,8 @@ from typing import Any
 
 from engine.core.effects import BackfillNeeded, CandleNeeded
 from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS
-from tests.engine.helpers import D60, D120, D180, START_MS, M, Run, Story, status, trading
+from tests.engine.running import M, Run
+from tests.engine.story import D60, D120, D180, START_MS, Story, status, trading
 
 
 def backfills(run: Run) -> list[tuple[float, float, int]]:

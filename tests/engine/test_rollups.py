@@ -14,7 +14,7 @@ from engine.core.rollup_columns import ROLLUP, ROLLUP_COLUMNS
 from engine.core.schema import CODES, NULL, ROW, Form, OhlcSource, Reason, Status
 from engine.core.wide import as_int, from_int
 from engine.rollups import stage
-from tests.engine.helpers import Row, core, values
+from tests.engine.running import Row, core, values
 from tests.oracles.features import agree
 from tests.oracles.features.rollups import MINUTES, RowMinute, rollups
 

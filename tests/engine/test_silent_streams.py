@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.helpers import D60, D120, D180, M, Story, status, trading
+from tests.engine.running import M
+from tests.engine.story import D60, D120, D180, Story, status, trading
 
 
 @pytest.mark.parametrize("state", ["silent", "back", "refused"])

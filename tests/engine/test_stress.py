@@ -19,10 +19,11 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind
 from engine.io.journal_reader import JournalReader
 from replay.recording import record
-from tests.engine.helpers import Run, Story, core, run
 from tests.engine.moves import LAG_MS, TICK_MS, Move
 from tests.engine.permutations import messages
+from tests.engine.running import Run, core, run
 from tests.engine.sessions import Session, random_session, told
+from tests.engine.story import Story
 
 SEEDS = range(8)
 STEPS_MS = (-3_600_000, -90_000, -30_000, -1_500, -250, 250, 1_500, 30_000, 90_000)

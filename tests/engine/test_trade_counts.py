@@ -6,7 +6,8 @@ import pytest
 
 from engine.core.errors import InvariantError
 from engine.core.schema import CloseReason
-from tests.engine.helpers import D60, D120, M, trading
+from tests.engine.running import M
+from tests.engine.story import D60, D120, trading
 
 
 def test_duplicates_are_counted_once_and_do_not_harm() -> None:

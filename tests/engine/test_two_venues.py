@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.engine.helpers import D60, Story, same_rows
+from tests.engine.running import same_rows
+from tests.engine.story import D60, Story
 
 
 def hyperliquid() -> Story:

@@ -11,7 +11,8 @@ from config.errors import ConfigError
 from config.schema import Config, Core, Universe
 from engine.core.effects import Wanted
 from tests.engine.belts import Belt, Minute, events_of, first_rows, wanted_of
-from tests.engine.helpers import Story, compact, core
+from tests.engine.running import core
+from tests.engine.story import Story, compact
 
 BIG = {"history_minutes": 64, "symbols_max": 64, "candidates_max": 64}
 

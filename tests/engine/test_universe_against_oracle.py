@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.engine.belts import Belt, Minute, first_rows, wanted_of
-from tests.engine.helpers import M, core
+from tests.engine.running import M, core
 from tests.oracles.universe import Row, Told, Universe
 
 NAMES = ("ADA", "BTC", "DOGE", "ETH", "LINK", "SOL", "XRP", "ZEC")

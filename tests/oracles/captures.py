@@ -22,6 +22,20 @@ CAPTURES = Path(os.environ.get("CONVEYOR_CAPTURES") or Path(__file__).resolve().
 BINANCE_RAW = CAPTURES / "binance_raw"
 TICK_NS = 200 * NS_PER_MS
 
+# Recorded connections by the beginning of their files' names, and the venue of each.
+CONNECTIONS = {
+    "usdm_btcusdt": "binance_usdm",
+    "coinm_btcusd_perp": "binance_coinm",
+    "coinm_ethusd_perp": "binance_coinm",
+    "spot_btcusdt": "binance_spot",
+    "spot_ethusdt": "binance_spot",
+    "btcusd": "hyperliquid",
+}
+AGAIN = ("coinm_ethusd_perp", "spot_ethusdt")  # the second symbol of a venue says little new: on demand
+WITH_MINUTES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in AGAIN else name for name in CONNECTIONS if name != "btcusd"
+]
+
 # Scales of what was recorded: (price_decimals, quantity_decimals, contract_size or 0 where not inverse).
 SCALES = {
     ("binance_usdm", "BTCUSDT"): (2, 3, 0),
@@ -135,3 +149,18 @@ def records_of_captures(several: Sequence[tuple[str, Sequence[Path]]]) -> list[R
         merged += connection_of(paths, venue, source)
     merged.sort(key=lambda record: record.recv_ns)  # stable: each connection keeps its own order
     return with_ticks(merged)
+
+
+def capture_paths(name: str) -> list[Path]:
+    """Files of one recorded connection, in time order."""
+    return sorted((CAPTURES / "hyperliquid" if name == "btcusd" else BINANCE_RAW).glob(f"{name}_2*.gz"))
+
+
+_captures: dict[str, list[Record]] = {}
+
+
+def capture(name: str) -> list[Record]:
+    """A recorded connection as its importer would journal it, without the configuration epoch; kept for the run."""
+    if name not in _captures:
+        _captures[name] = records_of_capture(capture_paths(name), CONNECTIONS[name])
+    return _captures[name]

@@ -7,7 +7,8 @@ import numpy as np
 from engine.context.stage import words_of
 from engine.core.digest import row_words, stage_digest
 from engine.core.effects import MinuteRows
-from tests.engine.helpers import D60, M, Story
+from tests.engine.running import M
+from tests.engine.story import D60, Story
 
 
 def two_symbols() -> Story:

@@ -20,7 +20,7 @@ from engine.core.schema import COLUMNS, NULL, ROW, Status
 from engine.core.state import EngineState
 from engine.core.wide import as_int, from_int
 from engine.features import stage
-from tests.engine.helpers import core
+from tests.engine.running import core
 from tests.oracles.features import Columns, Minute, Number
 
 PRICE_DECIMALS, QUANTITY_DECIMALS = 2, 3

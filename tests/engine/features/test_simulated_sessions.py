@@ -16,7 +16,7 @@ from engine.conveyor import Conveyor
 from engine.core.effects import MinuteRows
 from engine.core.records import Record, RecordKind
 from tests.engine.features.rows import GIVEN, OWN
-from tests.engine.helpers import batches, core, values
+from tests.engine.running import batches, core, values
 from tests.engine.test_inside_minutes import held
 from tests.oracles.features import Columns, Minute, agree
 from tests.oracles.features.candles import candles
