@@ -9,6 +9,8 @@ from collections import deque
 from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock
 
+RETRY_AFTER_MOST_S = 3 * 86_400.0  # the longest ban that a venue speaks of
+
 
 class Allowance:
     """At most `count` in any `span_s` of the run's clock. Several may wait; they are served in turn."""
@@ -49,3 +51,9 @@ class Backoff:
 
     def reset(self) -> None:
         self.failures = 0
+
+
+def retry_after_s(text: str) -> float:
+    """Seconds that a Retry-After header asks for; 0.0 for what is none, as a date or an instant in their place."""
+    said_s = float(text) if text.isascii() and text.isdigit() else 0.0
+    return said_s if said_s <= RETRY_AFTER_MOST_S else 0.0

@@ -17,7 +17,7 @@ from engine.core.ports import Clock, Http
 from engine.core.records import RecordKind
 from engine.io.feeds.connection import CONNECT_LEAST_REAL_S, Append
 from engine.io.feeds.endless import OnCrash, endless
-from engine.io.feeds.pace import Backoff
+from engine.io.feeds.pace import Backoff, retry_after_s
 from engine.io.venues.end import Request, VenueEnd
 
 USED_SHARE = 0.8  # of the venue's weight; others behind the same address may need some
@@ -227,7 +227,7 @@ class Rest:
 
     def _refused(self, errand: Errand, status: int, retry_after: str) -> float:
         """Told to wait: nobody asks this venue anything before that. It is no failed attempt."""
-        wait_s = errand.backoff.next_s(float(retry_after) if retry_after.isdigit() else BAN_LEAST_S)
+        wait_s = errand.backoff.next_s(retry_after_s(retry_after) or BAN_LEAST_S)
         now_ns = self._clock.now_ns()
         if self._until_ns <= now_ns:
             told = {"kind": "rest_limited", "detail": {"venue": self.end.venue, "status": status, "wait_s": wait_s}}
@@ -237,10 +237,10 @@ class Rest:
         return wait_s
 
     def _believe(self, used: str) -> None:
-        """The venue's own count of what was used in this minute, if it is more than ours."""
-        if used.isdigit():
+        """The venue's own count of what was used in this minute, if it is more than ours. It counts up to its limit."""
+        if used.isascii() and used.isdigit():
             self._fill()
-            self._left = min(self._left, self._budget - int(used))
+            self._left = min(self._left, self._budget - min(float(used), self.end.limits.weight))
 
     def _tell(self, kind: RecordKind, request: Request, body: bytes) -> None:
         head = f"{request.name} {request.symbol}\n".encode()

@@ -19,6 +19,7 @@ from websockets.uri import parse_uri
 
 from engine.core.errors import FeedError
 from engine.core.ports import Clock, Receiver
+from engine.io.feeds.pace import retry_after_s
 
 MESSAGE_BYTES_MAX = 8 << 20  # a longer message ends the link: no venue sends one
 WHOLE_TEXT = 0x81  # first byte of a frame that is the last of its message, and text
@@ -62,11 +63,10 @@ class Sockets:
 
 def _refusal(url: str, error: Exception, timeout_s: float) -> FeedError:
     """One sentence on why there is no link, and what to do."""
-    retry_after_s = 0.0
+    wait_s = 0.0
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
-        text = error.response.headers.get("Retry-After", "")
-        retry_after_s = float(text) if text.isdigit() else 0.0
+        wait_s = retry_after_s(error.response.headers.get("Retry-After", ""))
         said = f"the server answered {status} instead of opening a WebSocket; check the address"
     elif isinstance(error, TimeoutError):
         said = f"no answer within {timeout_s:g} s; check the network and the address"
@@ -79,7 +79,7 @@ def _refusal(url: str, error: Exception, timeout_s: float) -> FeedError:
     else:
         told = error.strerror if isinstance(error, OSError) else ""
         said = f"cannot be reached ({told or error}); check the network and the address"
-    return FeedError(f"{url}: {said}", retry_after_s)
+    return FeedError(f"{url}: {said}", wait_s)
 
 
 class Socket(asyncio.Protocol):

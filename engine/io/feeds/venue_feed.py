@@ -34,7 +34,13 @@ RENEW_LEAST_S, RENEW_MOST_S = 10.0, 300.0  # between two subscriptions to a stre
 
 
 def _check_address(key: str, url: str, schemes: tuple[str, ...]) -> None:
-    if not url.startswith(schemes) or not urlsplit(url).hostname:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")
+        is_address = url.startswith(schemes) and host and parts.port != 0
+    except ValueError:  # a port or a host that is none
+        is_address = False
+    if not is_address:
         raise ConfigError(f"{key}: {url!r} is no address; expected one like {schemes[1]}host/path")
 
 

@@ -168,5 +168,5 @@ class VenueEnd(ABC):
 
 
 def decimals(step: str) -> int:
-    """Decimals of a step as text: 0.10 -> 1, 1 -> 0, 0.00100000 -> 3."""
-    return len(step.partition(".")[2].rstrip("0"))
+    """Decimals of a step as text: 0.10 -> 1, 1 -> 0, 0.00100000 -> 3. TypeError if it is no text."""
+    return len(str.partition(step, ".")[2].rstrip("0"))

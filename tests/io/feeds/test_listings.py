@@ -14,7 +14,7 @@ from engine.core.errors import FeedError
 from engine.core.instruments import Instrument
 from engine.core.records import RecordKind
 from replay.exchange import VirtualLoop
-from tests.io.feeds.world import FakeVenue, Told, feeds_of, play, settings, wanted
+from tests.io.feeds.world import FakeVenue, Told, feeds_of, play, settings, usdm_listing, wanted
 
 
 def answered(status: int, listing: bytes, url: str, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
@@ -50,7 +50,11 @@ def test_what_cannot_be_carried_is_said_at_once():
         fake, told = FakeVenue(loop), Told(loop)
         with pytest.raises(ConfigError, match="'trade' is no channel of hyperliquid, did you mean trades"):
             feeds_of(settings("hyperliquid", ["BTC"], channels=["trade"]), fake, told)
-        for key, url in (("ws_url", "http://a/ws"), ("rest_url", "api.hyperliquid.xyz"), ("rest_url", "https://")):
+        for key, url in (
+            ("ws_url", "http://a/ws"), ("rest_url", "api.hyperliquid.xyz"), ("rest_url", "https://"),
+            ("ws_url", "wss://a:99999/ws"), ("ws_url", "wss://a:b/ws"), ("ws_url", "wss://[::1/ws"),
+            ("ws_url", "wss://a..b/ws"), ("rest_url", "https://a:99999"),
+        ):  # fmt: skip
             with pytest.raises(ConfigError, match=rf"venues\.hyperliquid\.{key}.*is no address"):
                 feeds_of(settings("hyperliquid", ["BTC"], **{key: url}), fake, told)
         with pytest.raises(ConfigError, match="does not end with /stream"):
@@ -62,6 +66,10 @@ def test_what_cannot_be_carried_is_said_at_once():
             fake.answers["meta"] = partial(answered, status, listing)
             with pytest.raises(ConfigError, match=r"venues\.hyperliquid\.rest_url"):
                 await feeds.prepare()
+        feeds = feeds_of(settings("binance_usdm", ["BTCUSDT"]), fake, told)
+        fake.answers["fapi/v1/exchangeInfo"] = partial(answered, 200, usdm_listing().replace(b'"0.10"', b"0.1"))
+        with pytest.raises(ConfigError, match=r"is no listing of instruments .*venues\.binance_usdm\.rest_url"):
+            await feeds.prepare()
         assert told.records == []
 
     play(story)

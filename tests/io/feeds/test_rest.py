@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
+import pytest
 
 from engine.core.effects import BackfillNeeded, CandleNeeded, SnapshotNeeded
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
@@ -100,6 +101,42 @@ def test_a_venue_that_asks_to_wait_is_not_asked_anything_before():
         assert not [at_s for at_s in others if times[0] + 0.1 < at_s < times[1] or times[1] + 0.1 < at_s < times[2]]
         assert [host["kind"] for _, _, host in told.of(RecordKind.HOST)] == ["rest_limited"] * 2
         assert b"depth ETHUSDT\n" + BOOK in [payload for _, _, payload in told.of(RecordKind.REST)]
+        await feeds.stop()
+
+    play(story)
+
+
+@pytest.mark.parametrize("retry_after", ["1736164800", "9" * 400, "\u00b2", "Wed, 21 Oct 2026 07:28:00 GMT", "-1"])
+def test_a_wait_that_is_no_span_silences_no_venue(retry_after: str):
+    async def story(loop: VirtualLoop) -> None:
+        fake, _, feeds = await running(loop, ["BTCUSDT"])
+        refused: list[int] = []
+
+        def depth(url: str, body: bytes | None) -> Answer:
+            if refused:
+                return 200, {}, BOOK
+            refused.append(1)
+            return 429, {"retry-after": retry_after}, b""
+
+        fake.answers["fapi/v1/depth"] = depth
+        feeds.perform([need_book()])
+        await asyncio.sleep(30)
+        assert len(asked(fake, "depth")) == 2
+        await feeds.stop()
+
+    play(story)
+
+
+@pytest.mark.parametrize("used", ["9" * 18, "9" * 5000, "\u00b2"])
+def test_a_count_that_no_minute_can_hold_silences_no_venue(used: str):
+    async def story(loop: VirtualLoop) -> None:
+        fake, told, feeds = await running(loop, ["BTCUSDT"], channels=["aggTrade", "depth"])
+        fake.answers["fapi/v1/depth"] = lambda url, body: (200, {"x-mbx-used-weight-1m": used}, BOOK)
+        feeds.perform([need_book()])
+        await asyncio.sleep(30)
+        feeds.perform([need_book()])
+        await asyncio.sleep(60)
+        assert [payload for _, _, payload in told.of(RecordKind.REST)] == [b"depth BTCUSDT\n" + BOOK] * 2
         await feeds.stop()
 
     play(story)

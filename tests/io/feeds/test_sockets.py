@@ -167,9 +167,11 @@ async def refused(url: str, timeout_s: float = 5.0, trust: ssl.SSLContext | None
 
 def test_every_way_not_to_get_a_link_is_one_sentence():
     async def story() -> None:
+        asks_for = ["17"]
+
         def busy(connection: ServerConnection, request: Request) -> Response:
             answer = connection.respond(HTTPStatus.TOO_MANY_REQUESTS, "slowly\n")
-            answer.headers["Retry-After"] = "17"
+            answer.headers["Retry-After"] = asks_for[0]
             return answer
 
         async def nobody(connection: ServerConnection) -> None:
@@ -179,6 +181,8 @@ def test_every_way_not_to_get_a_link_is_one_sentence():
             error = await refused(url)
             assert "429" in str(error)
             assert error.retry_after_s == 17.0
+            asks_for[0] = "1736164800"  # an instant, in the place of a span
+            assert (await refused(url)).retry_after_s == 0.0
 
         async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(100)
