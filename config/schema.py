@@ -415,14 +415,6 @@ class Config(Section):
     feeds: Feeds = Field(Feeds(), description="How connections are kept alive.")
     time: Time = Field(Time(), description="Which clock the process lives by.")
 
-    def with_pins(self) -> Config:
-        """The same settings, with every symbol of an enabled venue a pin: the journal says what is always carried."""
-        venues: dict[str, Venue] = {name: getattr(self.venues, name) for name in type(self.venues).model_fields}
-        carried = [f"{name}:{symbol}" for name, venue in venues.items() if venue.enabled for symbol in venue.symbols]
-        pins = tuple(dict.fromkeys([*self.core.universe.pins, *carried]))
-        universe = self.core.universe.model_copy(update={"pins": pins})
-        return self.model_copy(update={"core": self.core.model_copy(update={"universe": universe})})
-
 
 def _leaves(tree: Any, prefix: str = "") -> dict[str, Any]:
     """Dotted key -> value of a nested mapping."""

@@ -16,8 +16,6 @@ from engine.core.records import HEADER_BYTES, RecordBatch, RecordKind, padded
 from engine.io.journal_reader import JournalReader
 from engine.io.states import StateFolder
 
-PACE_NS = 200_000_000  # slices of a paced replay, in journal time
-
 
 def run(
     batches: Iterable[RecordBatch],

@@ -29,7 +29,6 @@ from engine.io.segment import (
     MINUTE_NS,
     TRAILER_BYTES,
     Block,
-    IndexEntry,
     Summary,
     durable_behind,
     footer_bytes,
@@ -335,14 +334,6 @@ class JournalReader:
             minutes=last_recv_ns // MINUTE_NS - first_recv_ns // MINUTE_NS + 1 if full else 0,
             torn_bytes=self.torn_bytes,
         )
-
-    def minutes(self) -> list[IndexEntry]:
-        """The index: blocks that reach a minute that none before them reached; offsets count in their segment."""
-        return [entry for segment in self.info().segments for entry in segment.summary.index]
-
-    def seq_of_minute(self, minute: int) -> int | None:
-        """Where to start reading to meet every record from this minute (receive time // 60 s) on; None if none is."""
-        return next((entry.first_seq for entry in self.minutes() if entry.minute >= minute), None)
 
     def check(self) -> CheckReport:
         """Read every byte and walk every record; JournalError with segment and offset where one is not right."""

@@ -16,7 +16,6 @@ from engine.core.minutes import NS_PER_MINUTE
 from engine.core.records import Record, RecordKind
 
 TRADE_EVENTS = {"trade": "t", "aggTrade": "a"}
-BOOK_EVENTS = {"depthUpdate"}
 
 
 class Turn(NamedTuple):

@@ -15,7 +15,6 @@ from replay.scenarios.processes import play_processes
 from replay.scenarios.scenario import MINUTES, Outcome, Scenario
 
 NO_FAULT = 0
-STATUS_FLOOR = 0.999  # of the rows of sessions without a fault that have to be ok
 
 
 @dataclass(slots=True)

@@ -146,7 +146,8 @@ def test_an_environment_is_made_once_and_again_when_its_lock_changes(elsewhere, 
     assert len(made) == 2 * once
 
 
-def test_without_a_network_the_peer_is_told_to_be_unavailable(elsewhere, monkeypatch):
+@pytest.mark.usefixtures("elsewhere")
+def test_without_a_network_the_peer_is_told_to_be_unavailable(monkeypatch):
     failed = subprocess.CompletedProcess([], 2, "", "error: dns error\n")
     monkeypatch.setattr(environment.subprocess, "run", lambda command, **_: failed)
     with pytest.raises(environment.PeerUnavailableError, match=r"peer not available: some: .*network.*: error: dns"):

@@ -54,7 +54,7 @@ def test_names_at_the_end_of_lines_do_not_cover_each_other():
     assert all(after - before >= 17 for before, after in pairwise(places))
 
 
-def test_pictures_are_made_from_a_saved_run(tmp_path, capsys):
+def test_pictures_are_made_from_a_saved_run(tmp_path):
     results = tmp_path / "results.json"
     results.write_text(json.dumps({"rows": rows()}))
     picture.main(str(results), str(tmp_path))

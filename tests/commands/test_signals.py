@@ -136,7 +136,7 @@ PAYLOAD = {
 }  # fmt: skip
 
 
-def test_what_a_webhook_gets_is_printed_once(tmp_path: Path):
+def test_what_a_webhook_gets_is_printed_once():
     command = [sys.executable, "-m", "engine.cli", "signals", "receive", "--port", "0", "--secret-env", "HOOK"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "HOOK": "a secret"}
     process = subprocess.Popen(

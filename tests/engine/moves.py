@@ -87,7 +87,7 @@ class Teller:
 
     def anchor(self, ms: int) -> None:
         """A trade of the third symbol without any delay; and what keeps the other two from being stale at a close."""
-        self._trade_frame(ms, ms + LAG_MS, None, [(2, ms, 10_000, 1_000, True, self.next_id(2))])
+        self._trade_frame(ms + LAG_MS, None, [(2, ms, 10_000, 1_000, True, self.next_id(2))])
         self.anchored_ms = ms
         for symbol in (0, 1):
             for kind in ("quote", "interest", "context"):
@@ -112,15 +112,15 @@ class Teller:
         if self.venue != "hyperliquid":
             for symbol, price, quantity, buy in trades:
                 at = [(symbol, ms, price, quantity, buy, self.next_id(symbol))]
-                self._trade_frame(ms, came, room, at, **more)
+                self._trade_frame(came, room, at, **more)
             return
         told = []
         for symbol, price, quantity, buy in trades:
             told.append((symbol, ms, price, quantity, buy, self.next_id(symbol) * 7_919 % 1_000_003))
-        self._trade_frame(ms, came, room, told)
+        self._trade_frame(came, room, told)
 
     def _trade_frame(
-        self, ms: int, came: int, room: Room | None, trades: Sequence[tuple[int, int, int, int, bool, int]], **more: Any
+        self, came: int, room: Room | None, trades: Sequence[tuple[int, int, int, int, bool, int]], **more: Any
     ) -> None:
         story, names = self.story, self.story.symbols
         if self.venue == "hyperliquid":

@@ -43,7 +43,7 @@ def differences(engine: Row, oracle: Row, left_out: set[str] = frozenset()) -> d
     return found
 
 
-def compare(story: Story, left_out: set[str] = frozenset(), after: int = 0) -> Run:  # type: ignore[assignment]
+def compare(story: Story, left_out: set[str] = frozenset()) -> Run:  # type: ignore[assignment]
     """Every closed minute of a story, in its newest revision, against the oracle."""
     result = story.run()
     causes = {(link.venue, link.minute): link.cause_seq for link in result.links if link.revision == 0}

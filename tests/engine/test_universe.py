@@ -9,6 +9,7 @@ import pytest
 
 from config.errors import ConfigError
 from config.schema import Config, Core, Universe
+from engine.app.recovery import pinned
 from engine.core.effects import Wanted
 from tests.engine.belts import Belt, Minute, events_of, first_rows, wanted_of
 from tests.engine.running import core
@@ -251,4 +252,4 @@ def test_symbols_of_enabled_venues_become_pins_of_the_journal():
     venues = {"hyperliquid": {"enabled": True, "symbols": ["ETH", "BTC"]}, "binance_usdm": {"symbols": ["BTCUSDT"]}}
     config = Config.model_validate({"venues": venues, "core": {"universe": {"pins": ["hyperliquid:BTC"]}}})
 
-    assert config.with_pins().core.universe.pins == ("hyperliquid:BTC", "hyperliquid:ETH")
+    assert pinned(config).core.universe.pins == ("hyperliquid:BTC", "hyperliquid:ETH")

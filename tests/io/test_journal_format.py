@@ -184,13 +184,13 @@ def test_a_segment_under_another_name_is_refused() -> None:
 def test_the_index_leads_to_the_block_where_a_minute_begins() -> None:
     for close in (True, False):
         reader = JournalReader(FOLDER, small_journal(close=close))
+        index = [entry for segment in reader.info().segments for entry in segment.summary.index]
         for minute in range(20):  # records 3 * minute to 3 * minute + 2
-            begin = reader.seq_of_minute(minute)
-            assert begin is not None
+            begin = next(entry.first_seq for entry in index if entry.minute >= minute)
             first = next(iterate(next(reader.batches(begin))))
             assert first.seq == begin <= 3 * minute
             assert begin > 3 * minute - 20  # not much too early: a block has 300 bytes
-        assert reader.seq_of_minute(20) is None
+        assert all(entry.minute < 20 for entry in index)
 
 
 def test_a_record_larger_than_a_block_or_a_segment_has_its_own() -> None:

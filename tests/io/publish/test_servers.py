@@ -27,7 +27,6 @@ from tests.io.publish.servers import Server, nats_server, redis_server
 ROWS = minutes(12, 40)
 TOPIC = "alpha.events.v0"
 PATIENCE_S = 30.0
-Prepare = Callable[[], Coroutine[Any, Any, None]]
 SETTINGS = Publish(batch_signals_max=50, backoff_min_s=0.05, backoff_max_s=0.2, timeout_s=5.0)
 
 
