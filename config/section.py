@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Annotated
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Strict
 from pydantic_core import PydanticCustomError
 
@@ -15,6 +17,18 @@ class Section(BaseModel):
     """A group of settings: unknown keys are errors, types are not guessed, values never change after loading."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Canonical(Section):
+    """Settings that are journaled, and known by their digest."""
+
+    def encode(self) -> bytes:
+        """Canonical JSON: every key, sorted, no spaces. Equal settings give equal bytes."""
+        return orjson.dumps(self.model_dump(), option=orjson.OPT_SORT_KEYS)
+
+    def digest(self) -> str:
+        """SHA-256 hex of the canonical JSON."""
+        return hashlib.sha256(self.encode()).hexdigest()
 
 
 Names = Annotated[tuple[str, ...], Strict(False)]  # TOML and JSON have lists, no tuples

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Literal, Self
 
-import orjson
 from pydantic import Field, field_validator, model_validator
 
-from config.section import Names, Section, require
+from config.section import Canonical, Names, Section, require
 
 Stage = Literal["dry-run", "shadow", "canary", "production"]
 Regime = Literal["low", "medium", "high", "extreme"]
@@ -70,7 +68,7 @@ class Classes(Section):
     rotation: SignalClass = Field(_class(55, 1, 0.7, 0.5, 0.4, 0.52, 1.5), description="Who leads changes.")
 
 
-class Signals(Section):
+class Signals(Canonical):
     """The detector pack. It may be changed while the engine runs; a change is whole and begins with a minute."""
 
     emit: bool = Field(True, description="False: nothing is published anywhere, whatever the mode.")
@@ -105,11 +103,3 @@ class Signals(Section):
         for name in self.canary_classes:
             require(name in classes, ["core.signals.canary_classes"], f"one of {', '.join(classes)}, found {name!r}")
         return self
-
-    def encode(self) -> bytes:
-        """Canonical JSON: every key, sorted, no spaces. Equal settings give equal bytes."""
-        return orjson.dumps(self.model_dump(), option=orjson.OPT_SORT_KEYS)
-
-    def digest(self) -> str:
-        """SHA-256 hex of the canonical JSON."""
-        return hashlib.sha256(self.encode()).hexdigest()

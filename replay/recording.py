@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from config.schema import Core, Journal
+from config.folder import Journal
+from config.schema import Core
 from engine.core.errors import ConfigError, FeedError
 from engine.core.minutes import NS_PER_MS, NS_PER_S
 from engine.core.records import HEADER_BYTES, RecordKind

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from config.schema import Retention as Limits
+from config.folder import Retention as Limits
 from engine.core.errors import JournalError
 from engine.io import status
 from engine.io.disk import OS_DISK, Disk, read_all

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from config.errors import ConfigError
-from config.schema import Config, Core, Journal
+from config.folder import Journal
+from config.schema import Config, Core
 from engine.cli import VERBS, cli
 from engine.commands import terminal
 from engine.core.errors import FeedError, JournalError

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from config.schema import Config, Metrics, Retention
+from config.folder import Retention
+from config.schema import Config, Metrics
 from engine.app.beside import Beside
 from engine.core.errors import ConfigError
 from engine.io.control import SOCKET

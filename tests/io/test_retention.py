@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from config.schema import Retention as Limits
+from config.folder import Retention as Limits
 from engine.io.disk import OS_DISK
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalWriter

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from config.folder import Retention as Limits
 from config.schema import Core
-from config.schema import Retention as Limits
 from engine import snapshot
 from engine.cli import cli
 from engine.commands.replay import replay_into
