@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from engine.core.errors import ConveyorError
@@ -70,7 +71,8 @@ class Inbound:
             except Exception as error:
                 is_known = isinstance(error, (BrokerDownError, JournalFull, BusError))
                 self.trouble = str(error) if is_known else f"error in Conveyor itself: {type(error).__name__}: {error}"
-                await self._source.close()  # what was taken and is not done comes again
+                with suppress(Exception):  # a broker that is down may not even be left in peace
+                    await self._source.close()  # what was taken and is not done comes again
                 await asyncio.sleep(self._backoff.next_s())
 
     def _say_once(self, content: bytes, said: dict[str, None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -84,6 +85,7 @@ class Ledger:
     def __init__(self, folder: Path, disk: Disk, now_ns: int) -> None:
         self._dead_path, self._disk = folder / DEAD, disk
         self._dead: LineLog | None = None
+        self._unburied: list[bytes] = []  # dead letters whose file the disk did not open
         reading, path = Reading(), folder / MESSAGES
         self.log = LineLog(disk, path, lambda position, line: reading.take(line))
         self.figures = reading.figures
@@ -125,16 +127,25 @@ class Ledger:
 
     def close(self) -> bool:
         """False if a line is missing."""
-        if self._dead:
-            self._dead.close()
-        return self.log.close()
+        self._open_dead()
+        buried = self._dead.close() if self._dead else not self._unburied
+        return self.log.close() and buried
 
     def _bury(self, line: bytes, sync: bool = True) -> None:
-        if self._dead is None:
-            self._dead = LineLog(self._disk, self._dead_path)
-        self._dead.append(line)
-        if sync:
+        self._unburied.append(line)
+        self._open_dead()
+        if sync and self._dead:
             self._dead.sync()
+
+    def _open_dead(self) -> None:
+        """Take the dead letters into their file; a disk that does not open it is asked again with the next one."""
+        if not self._unburied:
+            return
+        with suppress(OSError):
+            self._dead = self._dead or LineLog(self._disk, self._dead_path)
+            for line in self._unburied:
+                self._dead.append(line)
+            self._unburied = []
 
     def _totals(self) -> bytes:
         said = {type_: asdict(said) for type_, said in self.figures.said.items()}

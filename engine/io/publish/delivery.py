@@ -88,7 +88,11 @@ class Delivery:
         try:
             while True:
                 more.clear()
-                entries = self._outbox.read(self.cursor.position, self._settings.batch_signals_max, BATCH_BYTES)
+                try:
+                    entries = self._outbox.read(self.cursor.position, self._settings.batch_signals_max, BATCH_BYTES)
+                except Exception as error:  # nothing is left out: it is read again
+                    await self._wait(f"the outbox cannot be read: {error}")
+                    continue
                 if not entries:
                     await more.wait()
                     continue
@@ -110,8 +114,9 @@ class Delivery:
         cursor = self.cursor
         waiting = self._outbox.lines - cursor.lines
         oldest_s = None
-        if waiting and (oldest := self._outbox.read(cursor.position, 1, 1)):
-            oldest_s = round((self._clock.now_ns() - oldest[0].taken_ns) / NS_PER_S, 3)
+        with suppress(Exception):  # whoever sends them tells that they cannot be read
+            if waiting and (oldest := self._outbox.read(cursor.position, 1, 1)):
+                oldest_s = round((self._clock.now_ns() - oldest[0].taken_ns) / NS_PER_S, 3)
         latency: Quantiles = quantiles(list(self._latencies_ms))
         return {
             "name": self.sink.name, "delivered": cursor.delivered, "failed": self.failed, "dead": cursor.dead,

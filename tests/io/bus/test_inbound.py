@@ -49,6 +49,8 @@ class Broker:
 
     async def close(self) -> None:
         self._taken.clear()
+        if self.is_down:
+            raise ConnectionResetError("nobody to say goodbye to")
 
 
 class Listening(World):
@@ -78,6 +80,7 @@ class Listening(World):
         async def listen() -> None:
             running = asyncio.create_task(self.inbound.run())
             await asyncio.sleep(span_s)
+            assert not running.done()  # whatever the broker does, it is asked again
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import orjson
 import pytest
@@ -46,6 +47,21 @@ def test_nothing_is_handed_on_before_it_is_durable():
     world.disk.capacity = None
     world.for_s(3)
     assert heard.said == [1]
+
+
+def test_a_dead_letter_that_the_disk_refuses_stops_no_receiver_and_is_written_with_the_next():
+    world, heard = World(), Heard(failing(1, 2, 3, 4))
+    world.bus.register("decision_maker", "trading_plan", heard)
+    world.bus.send(world.plan(1))
+    world.bus.send(world.plan(2))
+    world.disk.only, world.disk.how, world.disk.fail_at = "create", errno.ENOSPC, world.disk.calls + 1
+
+    world.for_s(3)
+
+    assert heard.said == [2]
+    assert world.bus.close()
+    (letter,) = world.lines(DEAD)
+    assert letter["message"]["data"] == {"n": 1}
 
 
 def test_what_is_settled_and_past_its_time_is_left_out_of_the_file_and_what_is_pending_goes_on():

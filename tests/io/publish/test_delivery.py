@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from collections.abc import Sequence
 from itertools import pairwise
@@ -138,6 +139,23 @@ def test_a_fault_of_ours_in_a_sink_is_told_and_tried_again():
     world.for_s(1, delivery.run())
 
     assert (len(taker.got), delivery.failed, len(attempts)) == (2, 1, 2)
+
+
+def test_an_outbox_that_cannot_be_read_is_told_and_read_again():
+    world, taker, rows = World(), Taker(), minutes(2, 3)
+    delivery = world.delivery(taker)
+    world.perform(rows)
+    world.disk.only, world.disk.how, world.disk.fail_at = "read", errno.EIO, world.disk.calls + 1
+
+    with pytest.raises(OSError, match="Input/output"):
+        world.outbox.read(0, 1, 1)
+    world.disk.fail_at = world.disk.calls + 1
+    assert delivery.status()["oldest_s"] is None
+    world.disk.fail_at = world.disk.calls + 1
+    world.for_s(5, delivery.run())
+
+    assert taker.ids == ids(rows)
+    assert (delivery.failed, delivery.trouble) == (1, "")
 
 
 def test_a_sink_that_never_answers_is_asked_again():
