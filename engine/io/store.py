@@ -371,16 +371,19 @@ class Store:
 
     def _failed(self, error: Exception) -> None:
         """After any error the connection is given up: DuckDB answers nothing on one that met a fatal error."""
-        lost = self._connection is not None and self._file_lost()
+        was_open = self._connection is not None
         try:
             self._disconnect()
         except duckdb.Error as second:
             self._note(second)
         self._note(error)
-        if lost:
-            if (log := log_of(self.path)).exists():
-                os.replace(log, log.with_name(f"{log.name}.lost"))  # it belongs to the file that is gone
-            self._needs_rebuild("store_lost", f"{self.path.name} was removed or replaced while open")
+        try:
+            if was_open and self._file_lost():
+                if (log := log_of(self.path)).exists():
+                    os.replace(log, log.with_name(f"{log.name}.lost"))  # it belongs to the file that is gone
+                self._needs_rebuild("store_lost", f"{self.path.name} was removed or replaced while open")
+        except OSError as second:  # a folder that cannot be reached tells nothing of the file
+            self._note(second)
         with self._changed:
             fresh = not self._status.trouble
             self._update(trouble=first_line(error))

@@ -60,6 +60,30 @@ def test_closing_while_the_file_is_held_tells_what_is_missing(path: Path):
     assert "open in another process" in status.last_error
 
 
+def test_rows_wait_while_the_folder_of_the_file_is_gone(tmp_path: Path):
+    folder = tmp_path / "session"
+    folder.mkdir()
+    first, *rest = some_minutes(3)
+    store = Store(folder / "store.duckdb", QUICK)
+    store.put(first)
+    assert store.drain(10)
+
+    folder.rename(tmp_path / "away")
+    folder.write_bytes(b"no folder any more")
+    for minute in rest:
+        store.put(minute)
+    until(lambda: store.status.errors >= 2)
+    held = store.status
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+
+    assert store.drain(10)
+    status = store.close()
+    assert held.trouble
+    assert (status.closed, status.missing_links, status.trouble) == (True, 0, "")
+    assert links(folder / "store.duckdb") == [0, 1, 2]
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[], bool]) -> None:
     """Appends fail as on a full disk as long as `fails` says so."""
     append = Appender.append
