@@ -66,7 +66,7 @@ WELL: Status = {
     "disk": {
         "state": "green", "free_bytes": 180 << 30, "total_bytes": 400 << 30, "journal_bytes": 11 * MIB,
         "journal_bytes_max": 40 << 30, "store_bytes": 3 * MIB, "logs_bytes": 20_000,
-        "growth_bytes_per_day": 2.2 * (1 << 30), "days_left": 81.8, "removed_bytes": 0,
+        "growth_bytes_per_day": 2.2 * (1 << 30), "days_left": 81.8, "removed_bytes": 0, "trouble": "",
     },
     "load": {"level": "calm", "cpu_pct": 7.0, "memory_pct": 31.0, "rss_bytes": 310 * MIB,
              "loop_lag_ms": spread(1.0, 3.0), "stalls": 0},

@@ -145,7 +145,8 @@ def _store(store: Any) -> tuple[Colour, str]:
 def _disk(disk: Any) -> tuple[Colour, str]:
     left = f"{disk['days_left']:,.1f} days left" if disk["days_left"] is not None else "days left unknown"
     journal = f"journal {_bytes(disk['journal_bytes'])} of {_bytes(disk['journal_bytes_max'])}"
-    return disk["state"], f"{_bytes(disk['free_bytes'])} free, {left}, {journal}"
+    trouble = f"; {disk['trouble']}" if disk["trouble"] else ""
+    return disk["state"], f"{_bytes(disk['free_bytes'])} free, {left}, {journal}{trouble}"
 
 
 def _load(load: Any) -> tuple[Colour, str]:

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +66,11 @@ class DiskUse:
             "growth_bytes_per_day": self.growth_bytes_per_day,
             "days_left": self.days_left,
             "removed_bytes": self.removed_bytes,
+            "trouble": self.trouble,
         }
+
+
+UNKNOWN = DiskUse("amber", 0, 0, 0, 0, 0, 0, None, 0)  # a disk that was never looked at with success
 
 
 class Retention:
@@ -102,11 +106,16 @@ class Retention:
             self._tidy()
         except (OSError, JournalError) as error:
             trouble = str(error)
-        use = self._measure(trouble)
+        try:
+            use = self._measure(trouble)
+        except OSError as error:
+            known = self.use or UNKNOWN
+            use = replace(known, state="red" if known.state == "red" else "amber", trouble=trouble or str(error))
         before, self.use = self.use.state if self.use else "green", use
         if use.state != before:
             self._hold_store(use.state == "red")
-            self._report(f"disk_{use.state}", {"free_bytes": str(use.free_bytes), "total_bytes": str(use.total_bytes)})
+            detail = {"free_bytes": str(use.free_bytes), "total_bytes": str(use.total_bytes)}
+            self._report(f"disk_{use.state}", detail | ({"error": use.trouble} if use.trouble else {}))
         return use
 
     # What is removed.
@@ -181,8 +190,8 @@ class Retention:
             journal_bytes = self._journal_bytes()
         except (OSError, JournalError) as error:
             trouble = trouble or str(error)
-        store_bytes = sum(path.stat().st_size for path in self._session.glob(f"{STORE}*") if path.is_file())
-        logs_bytes = sum(path.stat().st_size for path in self._files(self._session / LOGS))
+        store_bytes = sum(map(_size, self._session.glob(f"{STORE}*")))
+        logs_bytes = sum(map(_size, self._files(self._session / LOGS)))
         growth = self._growth(journal_bytes + self._removed_journal_bytes + store_bytes + logs_bytes)
         state: Literal["green", "amber", "red"] = "green"
         if free < self._amber_bytes(total) or trouble:
@@ -222,6 +231,14 @@ class Retention:
 
     def _files(self, folder: Path) -> list[Path]:
         return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _size(path: Path) -> int:
+    """Of a file; 0 once it is gone, as DuckDB's log is behind each checkpoint."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _space(folder: Path) -> tuple[int, int]:

@@ -142,7 +142,7 @@ class Store(TypedDict):
 
 class Disk(TypedDict):
     """As engine.io.retention.DiskUse.facts(). days_left: until the disk is full at the measured rate, if nothing is
-    removed; None: not measured yet, or not growing."""
+    removed; None: not measured yet, or not growing. trouble: what could not be looked at or removed; empty: all was."""
 
     state: Literal["green", "amber", "red"]
     free_bytes: int
@@ -154,6 +154,7 @@ class Disk(TypedDict):
     growth_bytes_per_day: float | None
     days_left: float | None
     removed_bytes: int
+    trouble: str
 
 
 class Load(TypedDict):

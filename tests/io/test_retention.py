@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from config.folder import Retention as Limits
 from engine.io.disk import OS_DISK
+from engine.io.health import indicators
 from engine.io.journal_reader import JournalReader
 from engine.io.journal_writer import JournalWriter
 from engine.io.pruning import kept_segments, key_frames, read_pruned
@@ -215,4 +217,22 @@ def test_a_folder_that_cannot_be_read_is_trouble_and_no_exception(machine: Machi
     use = machine.keeper().look()
 
     assert use.state == "amber"
-    assert "pruned.json" in use.trouble
+    (told,) = [one for one in indicators({"disk": use.facts()}) if one.name == "disk"]
+    assert "pruned.json" in told.words
+    assert "pruned.json" in machine.told[-1][1]["error"]
+
+
+def test_a_disk_that_cannot_be_measured_is_trouble_and_no_exception(machine: Machine):
+    keeper = machine.keeper()
+    free_bytes = keeper.look().free_bytes
+    ask, keeper._space = keeper._space, dead
+    use = keeper.look()
+    assert (use.state, use.free_bytes) == ("amber", free_bytes)
+    assert "Input/output error" in use.trouble
+
+    keeper._space = ask
+    assert (keeper.look().state, [kind for kind, _ in machine.told]) == ("green", ["disk_amber", "disk_green"])
+
+
+def dead(folder: Path) -> tuple[int, int]:
+    raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder))
