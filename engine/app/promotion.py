@@ -149,8 +149,9 @@ class Fitness:
             facts = await self._facts(self.target, now_ns // NS_PER_MS)
             self.unmet = unmet(facts)
             self.unknown = len([box for box in boxes_before(facts.boxes, self.target) if box.verdict == "unknown"])
-        except ConveyorError as error:
-            self.unmet = [f"measure: {error}"]
+        except Exception as error:  # nobody's minutes may depend on what is measured beside them
+            is_known = isinstance(error, ConveyorError)
+            self.unmet = [f"measure: {error}" if is_known else f"measure: {type(error).__name__}: {error}"]
         self.measured_ns = now_ns
         return self.unmet
 

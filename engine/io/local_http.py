@@ -131,19 +131,20 @@ class LocalServer:
                     pass
 
     async def _answer(self, client: socket.socket) -> Answer:
+        """OSError if the client went away."""
         try:
-            try:
-                async with asyncio.timeout(self._limits.read_s):
-                    request = await self._read(client)
-            except TimeoutError:
-                raise RefusedError(408, f"the request did not arrive within {self._limits.read_s:g} s") from None
+            async with asyncio.timeout(self._limits.read_s):
+                request = await self._read(client)
+        except TimeoutError:
+            return said(f"the request did not arrive within {self._limits.read_s:g} s", 408)
+        except RefusedError as error:
+            return said(str(error), error.status)
+        try:
             return await self._handler(request)
         except RefusedError as error:
             return said(str(error), error.status)
         except ConveyorError as error:
             return said(str(error), 400 if isinstance(error, ConfigError) else 500)
-        except OSError:
-            raise
         except Exception as error:  # an answer, rather than a client that waits for nothing
             return said(f"error in Conveyor itself: {type(error).__name__}: {error}", 500)
 

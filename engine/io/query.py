@@ -33,7 +33,13 @@ def run_query(store: Store, query: str, rows_max: int, timeout_s: float, origin:
 
 
 def _asked(connection: duckdb.DuckDBPyConnection, query: str, rows_max: int, timeout_s: float, origin: str) -> bytes:
-    watchdog = threading.Timer(timeout_s, connection.interrupt)
+    is_late = threading.Event()
+
+    def stop() -> None:
+        is_late.set()
+        connection.interrupt()
+
+    watchdog = threading.Timer(timeout_s, stop)
     try:
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type not in _READING:
@@ -41,13 +47,14 @@ def _asked(connection: duckdb.DuckDBPyConnection, query: str, rows_max: int, tim
         connection.execute("BEGIN TRANSACTION READ ONLY")
         watchdog.start()
         return _stream(connection.sql(query).to_arrow_reader(_ROWS_AT_ONCE), rows_max, origin)
-    except duckdb.InterruptException:
-        raise ConfigError(f"the query was stopped after {timeout_s:g} s; narrow it, or raise --timeout") from None
     except duckdb.OutOfMemoryException as error:
         raise ConfigError(
             f"the query needs more memory than it is given beside an engine: {first_line(error)}"
         ) from None
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # behind the first rows Arrow has other words for it
+        if is_late.is_set():
+            sentence = f"the query was stopped after {timeout_s:g} s; narrow it, or raise --timeout"
+            raise ConfigError(sentence) from None
         raise ConfigError(str(error)) from None
     finally:
         watchdog.cancel()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from engine.app.promotion import CONDITIONS, HOUR_MS, Facts, unmet
+from engine.app.promotion import CONDITIONS, HOUR_MS, Facts, Fitness, unmet
 from engine.io.checklist import Box
 from engine.io.evidence import Evidence
-from engine.io.status import quantiles
+from engine.io.status import Status, quantiles
 from engine.io.verified import Verified
 
 NOW_MS = 1_767_225_780_000
@@ -74,3 +78,16 @@ def test_all_that_is_missing_is_told_at_once():
     told = unmet(Facts("dry-run", "production", nothing, BOXES, None, ("all",), False, NOW_MS))
 
     assert [sentence.partition(":")[0] for sentence in told] == [condition.name for condition in CONDITIONS]
+
+
+def test_a_measure_that_fails_does_not_hold_and_ends_no_engine():
+    def status() -> Status:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    release = SimpleNamespace(mode="dry-run", rank=0)
+    app: Any = SimpleNamespace(
+        clock=SimpleNamespace(now_ns=lambda: 7), conveyor=SimpleNamespace(release=release), session=object(),
+        threads=False, status=status,
+    )  # fmt: skip
+
+    assert asyncio.run(Fitness(app).look()) == ["measure: OSError: [Errno 5] Input/output error"]

@@ -193,14 +193,15 @@ def test_an_engine_that_hangs_is_told_from_one_that_is_gone(tmp_path: Path):
             hold.set()
 
 
-def test_a_mistake_of_the_engine_is_an_answer(tmp_path: Path):
+@pytest.mark.parametrize("error", [KeyError("oops"), OSError("oops"), TimeoutError("oops")])
+def test_a_mistake_of_the_engine_is_an_answer(tmp_path: Path, error: Exception):
     class Broken(FakeEngine):
         def status(self):
-            raise KeyError("oops")
+            raise error
 
     with serving(tmp_path, Broken()):
         assert told(tmp_path, b"GET /status HTTP/1.1\r\n\r\n") == (
-            500, {"error": "error in Conveyor itself: KeyError: 'oops'"}
+            500, {"error": f"error in Conveyor itself: {type(error).__name__}: {error}"}
         )  # fmt: skip
 
 
@@ -257,6 +258,11 @@ def test_a_query_ends_at_its_time_and_the_store_goes_on(store: Store):
 
     assert asked(store, "SELECT 1 AS one").to_pylist() == [{"one": 1}]
     assert not store.status.trouble
+
+
+def test_a_query_that_fails_behind_its_first_rows_says_why(store: Store):
+    with pytest.raises(ConfigError, match="Could not convert string 'x'"):
+        asked(store, "SELECT CAST(CASE WHEN range = 90000 THEN 'x' ELSE '1' END AS INT) FROM range(1000000)", 100_000)
 
 
 def test_a_query_that_wants_too_much_memory_is_refused(store: Store):
