@@ -36,6 +36,7 @@ from bench.day import rss_mib
 from bench.harness import ResultDiffersError, machine, no_collection, spread
 from config.publish import Publish
 from engine.core.effects import Found, MinuteRows, Signal
+from engine.core.minutes import NS_PER_MINUTE, close_ms, minute_of
 from engine.core.release import Reach, Release
 from engine.io.clock import AnchoredClock, host_ns
 from engine.io.publish.publisher import Publisher
@@ -44,7 +45,6 @@ PAYLOAD_BYTES = 2000
 SYMBOLS = 50
 PATIENCE_S = 120.0
 ROWS = np.empty(0)
-MINUTE_NS = 60_000_000_000
 
 
 # What is published ----------------------------------------------------------------------------------------------------
@@ -53,7 +53,7 @@ MINUTE_NS = 60_000_000_000
 def made(number: int) -> Signal:
     """A signal like the core's, as long as one of its payloads."""
     symbol = f"S{number % SYMBOLS}"
-    exchange_ts = time.time_ns() // MINUTE_NS * 60_000 + 60_000
+    exchange_ts = close_ms(minute_of(time.time_ns()))
     key = f"hyperliquid:{symbol}:spike:1m"
     event = {"debounce_key": key, "emitted_at": exchange_ts, "event_id": f"{number:012}"}
     said = orjson.dumps({"event": event, "filling": ""}, option=orjson.OPT_SORT_KEYS)
@@ -71,7 +71,7 @@ def minute(link: int, numbers: range) -> MinuteRows:
 @asynccontextmanager
 async def publishing(folder: Path, **settings: Any) -> AsyncIterator[Publisher]:
     """A publisher in production, as a live engine has it: real disk, its own thread."""
-    release = Release().in_mode("production", time.time_ns() - 10 * MINUTE_NS)
+    release = Release().in_mode("production", time.time_ns() - 10 * NS_PER_MINUTE)
     publisher = Publisher(
         folder, Publish(**settings), clock=AnchoredClock(await host_ns()), rng=random.Random(1), release=release,
         most=lambda mode: Reach.OUTSIDE,

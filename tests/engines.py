@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.control import Command
+from engine.core.minutes import NS_PER_S
 from engine.io.control import Control, Query, Wish
 from engine.io.local_http import Limits
 from engine.io.status import Quantiles, Status, quantiles
 
 NOW_NS = 1_767_225_785_250_000_000  # 2026-01-01 00:03:05.25 UTC
-SECOND_NS = 1_000_000_000
 MIB = 1 << 20
 
 
@@ -34,7 +34,7 @@ def row(symbol: str, status: str = "ok", reasons: tuple[str, ...] = (), book_ms:
 
 def link(number: int, state: str = "up", silent: tuple[str, ...] = (), reason: str = "") -> Any:
     return {
-        "venue": "hyperliquid", "id": number, "state": state, "since_ns": NOW_NS - 125 * SECOND_NS,
+        "venue": "hyperliquid", "id": number, "state": state, "since_ns": NOW_NS - 125 * NS_PER_S,
         "last_frame_ns": NOW_NS - 40_000_000, "frames": 48_211, "bytes": 9_400_000, "reconnects": 0, "streams": 12,
         "silent": list(silent), "reason": reason,
     }  # fmt: skip
@@ -43,7 +43,7 @@ def link(number: int, state: str = "up", silent: tuple[str, ...] = (), reason: s
 WELL: Status = {
     "process": {
         "state": "running", "mode": "dry-run", "origin": "live", "session": "sessions/20260101-0000", "pid": 4242,
-        "version": "0.1.0", "started_ns": NOW_NS - 3725 * SECOND_NS, "now_ns": NOW_NS, "time_source": "host",
+        "version": "0.1.0", "started_ns": NOW_NS - 3725 * NS_PER_S, "now_ns": NOW_NS, "time_source": "host",
         "speed": 1.0,
     },
     "minutes": {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NS_PER_MS, NS_PER_S = 1_000_000, 1_000_000_000
+from engine.core.minutes import NS_PER_MS, NS_PER_S
+
 DIGEST_LENGTH, DIGEST_SHOWN = 64, 12  # letters of SHA-256 in hex
 LEFT_OUT = {"fault"}  # for programs: the reason says it in words
 EMPTY: tuple[Any, ...] = ("", None, (), [], {})

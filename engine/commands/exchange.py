@@ -13,6 +13,7 @@ import click
 
 from engine.commands import markets, terminal
 from engine.core.errors import ConfigError
+from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 
 if TYPE_CHECKING:
     from replay.exchange import Exchange
@@ -22,7 +23,7 @@ VENUES = ("hyperliquid", "binance_usdm", "binance_spot")
 HOST = "127.0.0.1"
 KEEP_MINUTES = 240  # of the truth, for requests
 LONGEST_MINUTES = 10_080
-NS_PER_S, NS_PER_MINUTE, S_PER_MINUTE = 1_000_000_000, 60_000_000_000, 60
+S_PER_MINUTE = 60
 WARM_UP_NS = 4 * NS_PER_S  # the market's first seconds, in which its books are told
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)

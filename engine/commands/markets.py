@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from engine.core.errors import ConfigError
+from engine.core.minutes import NS_PER_S
 
 if TYPE_CHECKING:
     from replay.simulate import Episode
-
-NS_PER_S = 1_000_000_000
 
 
 class Minute(click.ParamType):

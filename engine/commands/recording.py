@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.commands import markets, terminal
+from engine.core.minutes import NS_PER_S
 
 if TYPE_CHECKING:
     from replay.importers import Captures
@@ -19,7 +20,6 @@ VENUES = ("binance_usdm", "binance_coinm", "binance_spot", "hyperliquid")  # as 
 SIMULATED_VENUES = ("hyperliquid", "binance_usdm")
 SHOWN_MAX = 10  # unreadable lines printed for people; --json has up to a hundred
 RECORDS_TOLD = 1024  # between two steps of the progress
-NS_PER_S = 1_000_000_000
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 out_option = click.option(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.commands.event_words import clock, sentence
-from engine.core.minutes import MS_PER_MINUTE, label
+from engine.commands.terminal import printable
+from engine.core.minutes import MS_PER_MINUTE, NS_PER_MS, NS_PER_S, label
 from engine.io.health import NOT_BUILT, Indicator, indicators, worst
 from engine.io.status import Release, Status
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 STYLES = {"green": "bold green", "amber": "bold yellow", "red": "bold red", "unknown": "dim", "": ""}
 NAME_WIDTH, COLOUR_WIDTH = 13, 8
 EVENTS_SHOWN = 5
-NS_PER_S = 1_000_000_000
 
 
 def page(status: Status, width: int = 80, height: int | None = None) -> Text:
@@ -91,7 +91,7 @@ def _judged(found: list[Indicator], width: int, brief: bool = False) -> list[Lin
 def _told(head: Line, words: str, width: int) -> list[Line]:
     """Words behind a head, on as many lines as they need, one below the other."""
     indent = sum(len(piece) for _, piece in head)
-    first, *rest = _wrapped(_printable(words), width - indent)
+    first, *rest = _wrapped(printable(words), width - indent)
     return [[*head, ("", first)], *([("", " " * indent + piece)] for piece in rest)]
 
 
@@ -199,7 +199,7 @@ def _troubles(status: Status, width: int) -> list[Line]:
             tell("amber", "symbols", f"{universe['venue']} without depth: {' '.join(universe['without_depth'])}")
     for row in status.get("symbols", []):
         if row["status"] != "ok":
-            style, at = "red" if row["status"] == "stale" else "amber", clock(row["exchange_ts"] * 1_000_000)[:5]
+            style, at = "red" if row["status"] == "stale" else "amber", clock(row["exchange_ts"] * NS_PER_MS)[:5]
             tell(style, at, f"{row['venue']} {row['symbol']} {row['status']}: {' '.join(row['reasons'])}")
     return [[], *lines] if lines else []
 
@@ -210,7 +210,7 @@ def _recent(status: Status) -> list[Line]:
     for event in reversed(events):
         at = clock(event["at_ns"]) if event.get("at_ns") is not None else ""
         said = sentence(str(event["kind"]), event.get("venue", ""), event.get("symbol", ""), event.get("detail") or {})
-        lines.append([("dim", f"{at:<{COLOUR_WIDTH + 1}}"), ("", _printable(said))])
+        lines.append([("dim", f"{at:<{COLOUR_WIDTH + 1}}"), ("", printable(said))])
     return [[], *lines] if lines else []
 
 
@@ -230,8 +230,3 @@ def _wrapped(words: str, width: int) -> list[str]:
     import textwrap
 
     return textwrap.wrap(words, max(width, 20)) or [""]
-
-
-def _printable(words: Any) -> str:
-    """What a venue sent must not steer the terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(words))

@@ -14,10 +14,9 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from engine.core.errors import ConfigError, FeedError
+from engine.core.minutes import NS_PER_MS, NS_PER_S
 from engine.core.ports import Clock, Http
 
-NS_PER_S = 1_000_000_000
-NS_PER_MS = 1_000_000
 SLEW_PPM_MAX = 500
 KEEP_EVERY_S = 1.0  # between two looks at the reference
 READS = 5  # of an exchange's clock; the quickest answer counts

@@ -18,6 +18,7 @@ import numpy as np
 import zstandard
 
 from engine.core.errors import JournalError
+from engine.core.minutes import minute_of
 from engine.core.records import HEADER_BYTES, SLACK_BYTES, RecordBatch, padded
 from engine.io.disk import OS_DISK, Disk
 from engine.io.pruning import key_frame_content, read_pruned, state_name
@@ -26,7 +27,6 @@ from engine.io.segment import (
     COMPRESSED,
     FIRST_SEQ,
     HEADER_BYTES_MAX,
-    MINUTE_NS,
     TRAILER_BYTES,
     Block,
     Summary,
@@ -331,7 +331,7 @@ class JournalReader:
             stored_bytes=sum(segment.stored_bytes for segment in segments),
             first_recv_ns=first_recv_ns,
             last_recv_ns=last_recv_ns,
-            minutes=last_recv_ns // MINUTE_NS - first_recv_ns // MINUTE_NS + 1 if full else 0,
+            minutes=minute_of(last_recv_ns) - minute_of(first_recv_ns) + 1 if full else 0,
             torn_bytes=self.torn_bytes,
         )
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.core.errors import JournalError
+from engine.core.minutes import minute_of
 
 FORMAT_VERSION = 1
 FIRST_SEQ = 0  # of a journal's first record
-MINUTE_NS = 60_000_000_000
 RECORD_BYTES_MAX = 64 << 20  # payload of one record
 JSON_BYTES_MAX = 64 << 10
 ORIGINS = ("live", "imported", "simulated")
@@ -139,7 +139,7 @@ class Summary:
 
     def add(self, block: Block, offset: int) -> None:
         """Count a block in, and index it if it reaches a minute that none before it reached."""
-        minute = block.greatest_recv_ns // MINUTE_NS
+        minute = minute_of(block.greatest_recv_ns)
         if not self.index or minute > self.index[-1].minute:
             self.index.append(IndexEntry(minute, block.first_seq, offset))
         first = self.blocks == 0

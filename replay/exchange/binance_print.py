@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.core.minutes import NS_PER_MS
 from replay.exchange.source import Levels, Sent
 from replay.exchange.truth import MS_PER_MINUTE, Candle
 from replay.simulate.frames import fixed
 
 EIGHT_HOURS_MS = 28_800_000
-NS_PER_MS = 1_000_000
 
 
 def padded(text: bytes, decimals: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-NS = 1_000_000_000
+from engine.core.minutes import NS_PER_S
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -27,7 +27,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = self  # asyncio asks it how long to wait, in `select`
 
     def time(self) -> float:
-        return self.now_ns / NS
+        return self.now_ns / NS_PER_S
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:
@@ -35,7 +35,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 "virtual loop: nothing is ready and no timer is set; somebody waits for what never comes"
             )
         if timeout > 0 and self._scheduled:
-            self.now_ns = max(self.now_ns, round(self._scheduled[0].when() * NS))
+            self.now_ns = max(self.now_ns, round(self._scheduled[0].when() * NS_PER_S))
         return []
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]

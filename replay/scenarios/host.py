@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.core.errors import FeedError
+from engine.core.minutes import NS_PER_S
 from engine.core.ports import Clock, Http, Link, Receiver, Transport
 from engine.io.clock import AnchoredClock
 from engine.io.disk import OsDisk
 from engine.io.feeds.sockets import MESSAGE_BYTES_MAX
 from replay.chaos.disk import Killed
 from replay.exchange import VirtualLoop
-
-NS_PER_S = 1_000_000_000
 
 
 class FaultyDisk(OsDisk):

@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 
 from engine.cli import cli
 from engine.commands.status_page import page
+from engine.core.minutes import NS_PER_S
 from engine.io.health import Indicator, indicators, worst
 from engine.io.status import Status
-from tests.engines import NOW_NS, SECOND_NS, WELL, FakeEngine, changed, link, row, serving, spread
+from tests.engines import NOW_NS, WELL, FakeEngine, changed, link, row, serving, spread
 
 SICK = changed(
     minutes={
@@ -31,7 +32,7 @@ SICK = changed(
     disk={"state": "amber", "free_bytes": 4 << 30, "days_left": None},
     universe=[{"venue": "hyperliquid", "revision": 4, "symbols": ["BTC", "ETH", "SOL"], "without_depth": ["SOL"],
                "parked": ["LUNA"], "reason": "load"}],
-    events=[{"cause_seq": 5, "at_ns": NOW_NS - 9 * SECOND_NS, "kind": "connection_down", "venue": "hyperliquid",
+    events=[{"cause_seq": 5, "at_ns": NOW_NS - 9 * NS_PER_S, "kind": "connection_down", "venue": "hyperliquid",
              "symbol": "", "detail": {"reason": "no pong\x1b[2J"}}],
 )  # fmt: skip
 
@@ -304,7 +305,7 @@ def test_a_command_that_needs_arguments_says_so(tmp_path: Path):
 
 
 RELEASE: Any = {
-    "mode": "shadow", "asked": "canary", "since_ns": NOW_NS - 600 * SECOND_NS, "killed": ["spike_oi_v1"], "emits": True,
+    "mode": "shadow", "asked": "canary", "since_ns": NOW_NS - 600 * NS_PER_S, "killed": ["spike_oi_v1"], "emits": True,
     "next": "canary", "target": "canary", "unmet": ["replay: none of this session; run `conveyor verify` on it"],
     "unknown": 4, "measured_ns": NOW_NS, "budgets": {"spike": 4}, "detectors": [],
 }  # fmt: skip
