@@ -76,7 +76,7 @@ class _Binance(Protocol):
         return text if session.raw else b'{"stream":"notification","data":%b}' % text
 
     def candle(self, symbol: int, candle: Candle, final: bool) -> bytes:
-        return self.candles[symbol].frame(candle, self.now_ms, final)
+        return self.candles[symbol].frame(candle, self.exchange.venue_ms(), final)
 
     def receive(self, session: Session, payload: bytes) -> None:
         try:
@@ -144,5 +144,5 @@ class BinanceSpot(_Binance):
     spot = True
 
     def shut_down(self, session: Session) -> None:
-        event = b'{"e":"serverShutdown","E":%d}' % self.now_ms
+        event = b'{"e":"serverShutdown","E":%d}' % self.exchange.venue_ms()
         session.say(event if session.raw else b'{"stream":"serverShutdown","data":%b}' % event)

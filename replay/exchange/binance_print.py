@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.core.instruments import Instrument
 from engine.core.minutes import NS_PER_MS
 from replay.exchange.source import Levels, Sent
-from replay.exchange.truth import MS_PER_MINUTE, Candle
+from replay.exchange.truth import MS_PER_MINUTE, Candle, Trade
 from replay.simulate.frames import fixed
 
 EIGHT_HOURS_MS = 28_800_000
@@ -26,9 +27,18 @@ def truth(flag: bool) -> bytes:
     return b"true" if flag else b"false"
 
 
-def data(sent: Sent, name: bytes, spot: bool) -> bytes:
-    """What stands behind `"data":`."""
-    return PRINTERS[sent.channel](sent.facts, sent.at_ns // NS_PER_MS, name, spot)
+class Texts:
+    """What every source of Binance frames shares: facts printed as what stands behind `"data":`."""
+
+    instruments: list[Instrument]
+    spot: bool
+
+    def text(self, sent: Sent) -> bytes:
+        name = self.instruments[sent.symbol].symbol.encode()
+        return PRINTERS[sent.channel](sent.facts, sent.at_ns // NS_PER_MS, name, self.spot)
+
+    def trade_text(self, symbol: int, trade: Trade) -> bytes:
+        return self.text(Sent(trade.ms * NS_PER_MS, "trade", symbol, trade))
 
 
 def _trade(trade: Any, sent_ms: int, name: bytes, spot: bool) -> bytes:

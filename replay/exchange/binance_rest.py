@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from engine.core.minutes import NS_PER_MS
 from replay.exchange.binance_print import CandlePrinter, padded, sides, truth
 from replay.exchange.limits import Gate, RefusedError
 from replay.exchange.protocol import JSON, path_and_query
@@ -47,7 +46,7 @@ class BinanceRest:
         self.exchange, self.prefix, self.spot, self.candles = exchange, prefix, spot, candles
         self.answers: dict[str, tuple[Callable[[Query], int], Callable[[Query], bytes]]] = {
             "ping": (lambda query: 1, lambda query: b"{}"),
-            "time": (lambda query: 1, lambda query: b'{"serverTime":%d}' % self._now_ms()),
+            "time": (lambda query: 1, lambda query: b'{"serverTime":%d}' % self.exchange.venue_ms()),
             "exchangeInfo": (lambda query: 20 if spot else 1, self.exchange_info),
             "depth": (self._depth_weight, self.depth),
             "trades": (lambda query: 25 if spot else 5, self.trades),
@@ -59,9 +58,6 @@ class BinanceRest:
             self.answers["openInterest"] = (lambda query: 1, self.open_interest)
             self.answers["premiumIndex"] = (lambda query: 1, self.premium_index)
             self.answers["fundingInfo"] = (lambda query: 1, self.funding_info)
-
-    def _now_ms(self) -> int:
-        return self.exchange.venue_ns() // NS_PER_MS
 
     def request(self, gate: Gate, method: str, target: str) -> Reply:
         from replay.exchange.exchange import Reply
@@ -112,7 +108,7 @@ class BinanceRest:
         if self.spot:
             return b'{"lastUpdateId":%d,"bids":[%b],"asks":[%b]}' % (ladder.reach, sides(bids), sides(asks))
         return b'{"lastUpdateId":%d,"E":%d,"T":%d,"bids":[%b],"asks":[%b]}' % (
-            ladder.reach, self._now_ms(), ladder.ms, sides(bids), sides(asks),
+            ladder.reach, self.exchange.venue_ms(), ladder.ms, sides(bids), sides(asks),
         )  # fmt: skip
 
     def trades(self, query: Query) -> bytes:
@@ -168,7 +164,7 @@ class BinanceRest:
             raise not_yet()
         name = self.exchange.instruments[place].symbol.encode()
         interest: bytes = mark.facts.interest
-        return b'{"symbol":"%b","openInterest":"%b","time":%d}' % (name, interest, self._now_ms())
+        return b'{"symbol":"%b","openInterest":"%b","time":%d}' % (name, interest, self.exchange.venue_ms())
 
     def premium_index(self, query: Query) -> bytes:
         place = self._place(query)
@@ -177,7 +173,7 @@ class BinanceRest:
             raise not_yet()
         name = self.exchange.instruments[place].symbol.encode()
         return b'{"symbol":"%b","markPrice":"%b","indexPrice":"%b","lastFundingRate":"%b","time":%d}' % (
-            name, mark.facts.mark_price, mark.facts.index_price, mark.facts.rate, self._now_ms(),
+            name, mark.facts.mark_price, mark.facts.index_price, mark.facts.rate, self.exchange.venue_ms(),
         )  # fmt: skip
 
     def funding_info(self, query: Query) -> bytes:
@@ -199,7 +195,7 @@ class BinanceRest:
     def _ticker(self, place: int) -> bytes:
         """What the venue has traded since the exchange began, at most the last day."""
         instrument, record = self.exchange.instruments[place], self.exchange.truth.records[place]
-        oldest = (self._now_ms() - DAY_MS) // MS_PER_MINUTE
+        oldest = (self.exchange.venue_ms() - DAY_MS) // MS_PER_MINUTE
         candles = [candle for minute, candle in sorted(record.candles.items()) if minute > oldest]
         price, quantity = instrument.price_decimals, instrument.quantity_decimals
         volume, value = sum(candle.volume for candle in candles), sum(candle.value for candle in candles)
@@ -214,8 +210,8 @@ class BinanceRest:
                 "lowPrice": fixed(min((candle.low for candle in candles), default=record.close), price).decode(),
                 "volume": fixed(volume, quantity).decode(),
                 "quoteVolume": fixed(value, price + quantity).decode(),
-                "openTime": self._now_ms() - DAY_MS,
-                "closeTime": self._now_ms(),
+                "openTime": self.exchange.venue_ms() - DAY_MS,
+                "closeTime": self.exchange.venue_ms(),
                 "count": sum(candle.count for candle in candles),
             }
         )
@@ -226,7 +222,7 @@ class BinanceRest:
         return orjson.dumps(
             {
                 "timezone": "UTC",
-                "serverTime": self._now_ms(),
+                "serverTime": self.exchange.venue_ms(),
                 "rateLimits": [weight],
                 "exchangeFilters": [],
                 "symbols": [self._listing(place) for place in range(len(self.candles))],

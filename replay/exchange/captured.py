@@ -84,7 +84,7 @@ class _Captured(ABC):
         return trade._replace(id=trade.id + (copy << 50))
 
 
-class CapturedBinance(_Captured):
+class CapturedBinance(binance_print.Texts, _Captured):
     """Single trades are the truth; aggregates, which no capture carries besides, are one of each."""
 
     def __init__(self, captures: Captures) -> None:
@@ -151,12 +151,6 @@ class CapturedBinance(_Captured):
             order = data["o"]
             return Forced(order["S"] == "BUY", order["p"].encode(), order["z"].encode(), order["T"])
         return None  # candles are made from the trades
-
-    def text(self, sent: Sent) -> bytes:
-        return binance_print.data(sent, self.instruments[sent.symbol].symbol.encode(), self.spot)
-
-    def trade_text(self, symbol: int, trade: Trade) -> bytes:
-        return self.text(Sent(trade.ms * NS_PER_MS, "trade", symbol, trade))
 
 
 def _levels(told: list[list[str]]) -> Levels:

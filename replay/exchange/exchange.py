@@ -248,6 +248,10 @@ class Exchange:
         """The venue's own clock."""
         return self.now_ns + self.faults.clock_ns
 
+    def venue_ms(self) -> int:
+        """The same, as the venue prints it."""
+        return self.venue_ns() // NS_PER_MS
+
     def traded(self, symbol: int) -> bool:
         """Whether the symbol is listed now."""
         return symbol not in self.faults.delisted

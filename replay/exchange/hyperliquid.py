@@ -116,13 +116,13 @@ class Hyperliquid(Protocol):
             if sent is not None:
                 session.say(self.exchange.text(sent))
         elif channel == "trades":
-            since_ms = self.now_ms - BACKFILL_MS
+            since_ms = self.exchange.venue_ms() - BACKFILL_MS
             recent = [trade for trade in record.trades[-BACKFILL:] if trade.ms >= since_ms]
             if recent:
                 texts = b",".join(self.exchange.source.trade_text(place, trade) for trade in recent)
                 session.say(b'{"channel":"trades","data":[%b]}' % texts)
         elif channel == "candle" and record.close:
-            session.say(self.candle(place, record.candle(self.now_ms // MS_PER_MINUTE), False))
+            session.say(self.candle(place, record.candle(self.exchange.venue_ms() // MS_PER_MINUTE), False))
 
     # Candles
 
@@ -203,7 +203,7 @@ class Hyperliquid(Protocol):
         place = self._place(wanted.get("coin")) if type(wanted) is dict else None
         if place is None or wanted.get("interval") != "1m" or type(wanted.get("startTime")) is not int:
             raise RefusedError(422, b"Failed to deserialize the JSON body into the target type")
-        begin, end = wanted["startTime"], wanted.get("endTime", self.now_ms)
+        begin, end = wanted["startTime"], wanted.get("endTime", self.exchange.venue_ms())
         return [
             orjson.loads(self._candle(place, candle))
             for minute, candle in sorted(self.exchange.truth.records[place].candles.items())

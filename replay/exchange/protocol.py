@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from engine.core.minutes import NS_PER_MS
 from replay.exchange.limits import Gate
 from replay.exchange.session import Key, Session
 from replay.exchange.truth import Candle
@@ -26,11 +25,6 @@ class Protocol(ABC):
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
-
-    @property
-    def now_ms(self) -> int:
-        """The venue's clock as it prints it."""
-        return self.exchange.venue_ns() // NS_PER_MS
 
     @abstractmethod
     def open(self, session: Session, target: str) -> list[tuple[Key, bytes]]:

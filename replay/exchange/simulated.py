@@ -82,7 +82,7 @@ class SimulatedHyperliquid:
         return self.printer.trade(symbol, trade.order, trade.base, trade.buy, trade.price, trade.quantity, trade.ms)
 
 
-class SimulatedBinance:
+class SimulatedBinance(binance_print.Texts):
     """USD-M or spot: the same market, printed as that venue prints it."""
 
     def __init__(self, market: Market, spot: bool = False) -> None:
@@ -104,14 +104,8 @@ class SimulatedBinance:
                 self.symbols[symbol].tell(sending, symbol, out)
             yield out
 
-    def text(self, sent: Sent) -> bytes:
-        return binance_print.data(sent, self.instruments[sent.symbol].symbol.encode(), self.spot)
-
     def another(self, symbol: int, trade: Trade, copy: int) -> Trade:
         return trade._replace(id=trade.id + copy)
-
-    def trade_text(self, symbol: int, trade: Trade) -> bytes:
-        return self.text(Sent(trade.ms * NS_PER_MS, "trade", symbol, trade))
 
 
 class _Symbol:
