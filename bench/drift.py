@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from bench.simulated import Belt
-from engine.core.feature_columns import BASELINES
+from engine.commands.drift import COLUMNS, keeps
 from engine.features import stage
 from replay.simulate import Market
 from replay.simulate.market import listings
 
-MEAN_MOST, DEVIATION_LEAST, DEVIATION_MOST = 0.2, 0.8, 1.2
 LIQUID_TRADES = 5.0  # a minute; the simulated market has quiet symbols, which are not
 MONDAY_NS = 1_736_121_600 * 10**9  # 2025-01-06 00:00 UTC
 MARKETS = (  # heavy tails and a season in all, episodes of every kind in the first
@@ -29,7 +28,6 @@ MARKETS = (  # heavy tails and a season in all, episodes of every kind in the fi
     Market(seed=11, symbols=3, information=False, episodes="none", first_minute_ns=MONDAY_NS),
     Market(seed=23, symbols=6, venue="binance_usdm", episodes="none", activity=0.2, first_minute_ns=MONDAY_NS),
 )
-COLUMNS = tuple(f"z_{name}{suffix}" for name, _, _, suffix in BASELINES)
 
 
 def rows_of(market: Market) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -64,10 +62,6 @@ def drift(market: Market) -> list[dict[str, Any]]:
                 "mean": round(mean, 3), "deviation": round(deviation, 3), "kept": keeps(mean, deviation),
             })  # fmt: skip
     return found
-
-
-def keeps(mean: float, deviation: float) -> bool:
-    return abs(mean) <= MEAN_MOST and DEVIATION_LEAST <= deviation <= DEVIATION_MOST
 
 
 def worst(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

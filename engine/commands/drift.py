@@ -55,6 +55,11 @@ def shown(lines: list[dict[str, Any]]) -> list[list[Any]]:
     return rows
 
 
+def keeps(mean: float, deviation: float) -> bool:
+    """The promise of a z column over days of minutes that are ok."""
+    return abs(mean) <= MEAN_MOST and DEVIATION_LEAST <= deviation <= DEVIATION_MOST
+
+
 def query_of(days: int, symbols: bool) -> str:
     """One row a symbol (or a venue, whose symbol is `*`): count, mean and deviation of each column.
 
@@ -77,7 +82,6 @@ def lines_of(row: dict[str, Any], span: str) -> list[dict[str, Any]]:
     for name in COLUMNS:
         values, mean, deviation = (row[f"{name}_{what}"] for what in ("values", "mean", "deviation"))
         if values:
-            kept = abs(mean) <= MEAN_MOST and DEVIATION_LEAST <= deviation <= DEVIATION_MOST
-            found = (row["venue"], row["symbol"], name, span, values, mean, deviation, kept)
+            found = (row["venue"], row["symbol"], name, span, values, mean, deviation, keeps(mean, deviation))
             lines.append(dict(zip(HEADING, found, strict=True)))
     return lines
