@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.harness import Row, jitter
 from bench.material import Material, capture_folder, captures, recorded, simulated
+from replay.simulate.market import VENUES
 
-VENUES = ("hyperliquid", "binance_usdm")
 CLOSING = (50, 500, 2_000)
 STORED = (50, 500)
 FOLDED = (20, 500)

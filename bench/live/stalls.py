@@ -33,8 +33,8 @@ from engine.conveyor import Conveyor
 from engine.core.records import RecordBatch, RecordKind, decode_at
 from engine.io.control_client import Engine, NoAnswerError, NotRunningError
 from engine.io.journal_reader import JournalReader
+from replay.exchange.protocols import PROTOCOLS
 
-VENUES = ("hyperliquid", "binance_usdm", "binance_spot")
 SOCKETS = {"hyperliquid": "/ws"}  # the others': /stream
 STALL_S = (6.0, 16.0)
 CALM_S = (62.0, 68.0)  # a connection that was up for a minute is stable
@@ -120,7 +120,7 @@ class Party:
         folder.mkdir()
         self.number, self.session = number, folder / "session"
         self.stalls: list[Stall] = []
-        self.exchanges = [Exchange(venue, 10 * number + place) for place, venue in enumerate(VENUES)]
+        self.exchanges = [Exchange(venue, 10 * number + place) for place, venue in enumerate(PROTOCOLS)]
         settings = folder / "stalls.toml"
         settings.write_text("".join(exchange.settings() for exchange in self.exchanges))
         command = [sys.executable, "-m", "engine.cli", "run", "--config", str(settings), "--out", str(self.session)]
@@ -136,7 +136,7 @@ class Party:
                 links = Engine(self.session).status()["connections"]
             except (NotRunningError, NoAnswerError):
                 continue
-            if len(links) == len(VENUES) and all(link["state"] == "up" for link in links):
+            if len(links) == len(PROTOCOLS) and all(link["state"] == "up" for link in links):
                 return
         raise SystemExit(f"engine {self.number} did not connect; its log is beside {self.session}")
 
@@ -172,7 +172,7 @@ class Party:
 def judge(journal: Path, stalls: list[Stall]) -> None:
     """Find each stall's `down`, `up` and whole books in the journal."""
     conveyor = Conveyor()
-    waiting = {venue: [s for s in sorted(stalls, key=lambda s: s.begin_ns) if s.venue == venue] for venue in VENUES}
+    waiting = {venue: [s for s in sorted(stalls, key=lambda s: s.begin_ns) if s.venue == venue] for venue in PROTOCOLS}
     for batch in JournalReader(journal).batches():
         position = batch.start
         while position < batch.end:

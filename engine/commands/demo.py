@@ -11,11 +11,10 @@ from pathlib import Path
 
 import click
 
+from engine.commands import markets, running, terminal
 from engine.commands import replay as replaying
-from engine.commands import running, terminal
 from engine.commands.terminal import Exit, Stop
 
-VENUES = ["hyperliquid", "binance_usdm"]
 QUERY = "SELECT symbol, timestamp, close, base_volume, trade_count, dq_status FROM features_snapshot"
 BEFORE_AND_AFTER_S = 90  # a demo begins inside a minute, and the last one has to close
 # At 60 times real time 1.5 s of the market are 25 ms of a machine that does other things too: minutes wait longer.
@@ -28,7 +27,11 @@ PATIENCE = ("core.closing.watermark_ms=10000", "core.closing.grace_ms=20000")
 @click.option("--symbols", type=click.IntRange(3, 60), default=3, show_default=True, help="How many.")
 @click.option("--speed", type=click.FloatRange(1, 600), default=60, show_default=True, help="Times real time.")
 @click.option(
-    "--venue", type=click.Choice(VENUES), default="binance_usdm", show_default=True, help="Whose protocol is spoken."
+    "--venue",
+    type=click.Choice(markets.VENUES),
+    default="binance_usdm",
+    show_default=True,
+    help="Whose protocol is spoken.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder of the session."

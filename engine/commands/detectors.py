@@ -23,7 +23,8 @@ def detectors() -> None:
 @terminal.json_option
 def list_(profile: str, files: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> None:
     """List every detector, as the settings have it."""
-    lines = [_line(place, pack) for pack in [_pack(profile, files, sets)] for place in range(len(pack.table))]
+    pack = _pack(profile, files, sets)
+    lines = [_line(place, pack) for place in range(len(pack.table))]
     if as_json:
         terminal.emit({"detectors": lines})
         return

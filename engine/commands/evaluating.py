@@ -11,24 +11,27 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.commands import markets, terminal
+from engine.commands.terminal import existing_file
 
 if TYPE_CHECKING:
     from replay.evaluate.verdict import Verdict
     from replay.simulate import Label
 
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command(cls=terminal.Verb)
 @click.argument("session", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--labels", "told", type=_file, metavar="FILE", help="Episodes, as `conveyor simulate --json` prints them."
+    "--labels",
+    "told",
+    type=existing_file,
+    metavar="FILE",
+    help="Episodes, as `conveyor simulate --json` prints them.",
 )
 @click.option("--seed", type=click.IntRange(0), help="Of the simulated market that the session is of, for its labels.")
 @click.option("--minutes", type=click.IntRange(1), default=10, show_default=True, help="Of that market.")
 @click.option("--symbols", type=click.IntRange(3, 200), default=3, show_default=True, help="Of that market.")
 @markets.begin_option
-@click.option("--script", type=_file, metavar="FILE", help="Its episodes (TOML), if it had a script.")
+@click.option("--script", type=existing_file, metavar="FILE", help="Its episodes (TOML), if it had a script.")
 @click.option("--venue", help="Whose minutes are judged, in a session of several.")
 @click.option("--fee-bp", type=click.FloatRange(0.0), default=4.5, show_default=True, help="A taker's fee, one way.")
 @click.option(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.commands import markets, terminal
+from engine.commands.terminal import existing_file
 from engine.core.errors import ConfigError
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 
@@ -19,14 +18,12 @@ if TYPE_CHECKING:
     from replay.exchange import Exchange
     from replay.exchange.source import Source
 
-VENUES = ("hyperliquid", "binance_usdm", "binance_spot")
+VENUES = ("hyperliquid", "binance_usdm", "binance_spot")  # as in replay.exchange.protocols, slow to import
 HOST = "127.0.0.1"
 KEEP_MINUTES = 240  # of the truth, for requests
 LONGEST_MINUTES = 10_080
 S_PER_MINUTE = 60
 WARM_UP_NS = 4 * NS_PER_S  # the market's first seconds, in which its books are told
-
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class Speed(click.ParamType):
@@ -48,7 +45,14 @@ class Speed(click.ParamType):
 @click.option(
     "--market", default="default", show_default=True, metavar="SCRIPT", help="Script of episodes, `default` or `none`."
 )
-@click.option("--capture", "captures", multiple=True, type=_file, metavar="FILE", help="Serve recorded frames instead.")
+@click.option(
+    "--capture",
+    "captures",
+    multiple=True,
+    type=existing_file,
+    metavar="FILE",
+    help="Serve recorded frames instead.",
+)
 @click.option("--venue", type=click.Choice(VENUES), default="hyperliquid", show_default=True, help="Whose protocol.")
 @click.option("--speed", type=Speed(), default="1x", show_default=True, help="Of its clock: a factor of real time.")
 @markets.seed_option
@@ -57,7 +61,7 @@ class Speed(click.ParamType):
 @markets.begin_option
 @click.option("--after", "after_s", type=terminal.Span(), metavar="TIME", help="Open when so much of it has passed.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=9090, show_default=True, help="0: any that is free.")
-@click.option("--faults", type=_file, metavar="PLAN", help="TOML file of what breaks when; docs/exchange.md.")
+@click.option("--faults", type=existing_file, metavar="PLAN", help="TOML file of what breaks when; docs/exchange.md.")
 @click.option("--for", "for_s", type=terminal.Span(), metavar="TIME", help="Stop after this time of its clock.")
 def exchange(
     market: str, captures: tuple[Path, ...], venue: str, speed: float, symbols: int, seed: int, activity: float,
@@ -96,9 +100,7 @@ def exchange(
     clock = ScaledClock(served.now_ns, speed)
 
     async def run() -> None:
-        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopped.set)
+        stopped = terminal.asked_to_stop()
         await serve(served, clock, HOST, port, for_s, stopped, lambda bound: _ready(venue, bound, served.instruments))
 
     uvloop.run(run())

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from replay.simulate import Episode
 
 
+VENUES = ("hyperliquid", "binance_usdm")  # as in replay.simulate.market, slow to import
+
+
 class Minute(click.ParamType):
     """`2025-01-06T12:00`, UTC: ns of the whole minute."""
 

@@ -82,8 +82,7 @@ def columns_named(names: list[str]) -> dict[str, Column]:
 
 
 def query_of(venue: str, symbol: str, columns: list[str], last: str | None, tf: str) -> str:
-    def quoted(text: str) -> str:
-        return "'" + text.replace("'", "''") + "'"
+    from engine.io.tables import quoted
 
     where = f"symbol = {quoted(symbol)} AND tf = {quoted(tf)}"
     if venue:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.commands import markets, terminal
+from engine.commands.terminal import existing_file
 from engine.core.minutes import NS_PER_S
 
 if TYPE_CHECKING:
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
     from replay.recording import Message, Summary
 
 VENUES = ("binance_usdm", "binance_coinm", "binance_spot", "hyperliquid")  # as in engine.tape.venues, slow to import
-SIMULATED_VENUES = ("hyperliquid", "binance_usdm")
 SHOWN_MAX = 10  # unreadable lines printed for people; --json has up to a hundred
 RECORDS_TOLD = 1024  # between two steps of the progress
 
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 out_option = click.option(
     "--out",
     required=True,
@@ -34,8 +33,13 @@ out_option = click.option(
 @click.command("import", cls=terminal.Verb)
 @click.option("--venue", required=True, type=click.Choice(VENUES), help="Where the captures were taken.")
 @out_option
-@click.option("--instruments", type=_file, metavar="FILE", help="Scales as the venue tells them: JSON lines or a list.")
-@click.argument("captures", nargs=-1, required=True, type=_file, metavar="CAPTURE...")
+@click.option(
+    "--instruments",
+    type=existing_file,
+    metavar="FILE",
+    help="Scales as the venue tells them: JSON lines or a list.",
+)
+@click.argument("captures", nargs=-1, required=True, type=existing_file, metavar="CAPTURE...")
 @terminal.settings_options("replay")
 @terminal.json_option
 def import_captures(
@@ -82,7 +86,7 @@ def import_captures(
     help="Episodes to play (TOML), `default` or `none`.",
 )  # fmt: skip
 @click.option(
-    "--venue", type=click.Choice(SIMULATED_VENUES), default=SIMULATED_VENUES[0], show_default=True,
+    "--venue", type=click.Choice(markets.VENUES), default=markets.VENUES[0], show_default=True,
     help="Whose frames are printed.",
 )  # fmt: skip
 @out_option

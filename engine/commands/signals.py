@@ -126,7 +126,6 @@ def receive(port: int, secret_env: str | None, as_json: bool) -> None:
     What came before is not printed again. With a secret, a POST that is not signed by it is refused.
     """
     import asyncio
-    import signal
 
     from engine.io.publish.receiver import Receiver
 
@@ -144,9 +143,7 @@ def receive(port: int, secret_env: str | None, as_json: bool) -> None:
         click.echo(line_of(event["exchange_ts"], *told))
 
     async def serve() -> None:
-        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopped.set)
+        stopped = terminal.asked_to_stop()
         receiver = Receiver(show, secret)
         bound = await receiver.start(port)
         terminal.note(f"waiting for signals; --set publish.webhook_url=http://127.0.0.1:{bound}/ sends them here")

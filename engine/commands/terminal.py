@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import click
 
 from config.errors import ConfigError, ConveyorError
+
+if TYPE_CHECKING:
+    import asyncio
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 PLAIN_PROGRESS_S = 5.0  # between two plain progress lines
@@ -129,6 +132,7 @@ def told(error: OSError) -> str:
 
 # Options --------------------------------------------------------------------------------------------------------------
 
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 # Of verbs whose words say what is to be done; those that only look at a session take it as a word.
 session_option = click.option(
@@ -180,6 +184,17 @@ def _detectors() -> list[str]:
 
 
 # Output ---------------------------------------------------------------------------------------------------------------
+
+
+def asked_to_stop() -> asyncio.Event:
+    """An event that the first Ctrl-C or SIGTERM sets; for a verb that serves, within its running loop."""
+    import asyncio
+    import signal
+
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    return stopped
 
 
 def note(line: str) -> None:

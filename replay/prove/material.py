@@ -11,8 +11,8 @@ from config.schema import Core
 from replay.importers import Captures
 from replay.recording import record
 from replay.simulate import Market, simulate
+from replay.simulate.market import VENUES
 
-VENUES = ("hyperliquid", "binance_usdm")
 SEED, MINUTES, SYMBOLS = 7, 60, 3
 
 

@@ -20,10 +20,14 @@ from click.testing import CliRunner
 
 from config.schema import Venues
 from engine.cli import cli
-from engine.commands import running, terminal
+from engine.commands import data, exchange, markets, recording, running, terminal
 from engine.core.detector import STAGES
 from engine.core.release import Reach
+from engine.io.tables import TABLES
 from engine.modes import MODES, live_mode, most
+from engine.tape.venues import VENUES as DIALECTS
+from replay.exchange.protocols import PROTOCOLS
+from replay.simulate.market import VENUES as SIMULATED
 
 
 def conveyor(*arguments: str) -> tuple[int, str, str]:
@@ -61,6 +65,13 @@ def listener(answer: bytes) -> Iterator[int]:
 def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def test_what_verbs_say_before_slow_imports_is_what_these_have():
+    assert data.TABLES == TABLES
+    assert sorted(recording.VENUES) == sorted(dialect.venue for dialect in DIALECTS)
+    assert markets.VENUES == SIMULATED
+    assert tuple(PROTOCOLS) == exchange.VENUES
 
 
 def test_the_verbs_know_the_modes_and_venues_that_there_are():
