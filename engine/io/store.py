@@ -38,6 +38,7 @@ from engine.io.store_status import StoreLimits, StoreStatus
 from engine.io.tables import links_to_arrow
 
 BATCH_ROWS = 20_000  # of one transaction; live it is one minute
+READERS_S = 1.0  # that close() waits for queries it has interrupted
 CLOSING_ATTEMPTS = 3  # after close() is asked for; then what is left is reported missing
 REBUILD = "run `conveyor store rebuild` on the session"
 
@@ -72,7 +73,7 @@ class Store:
         self._inode = -1
         self._rows_since_checkpoint = 0
         self._checkpointed_at = time.monotonic()
-        self._readers = 0
+        self._readers: list[duckdb.DuckDBPyConnection] = []
         self._stopping = False
         self._held = False  # told to wait, because the disk is nearly full
         self._forget_ms: int | None = None  # rows of closes before it are to be removed
@@ -117,10 +118,15 @@ class Store:
             return not self._queue
 
     def close(self, timeout_s: float = 120.0) -> StoreStatus:
-        """Write what is queued, checkpoint, close. The status says what is missing."""
+        """Write what is queued, checkpoint, close; whoever still reads is interrupted. The status says what is missing."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+            deadline = time.monotonic() + READERS_S
+            while self._readers and time.monotonic() < deadline:
+                for reader in self._readers:
+                    reader.interrupt()  # again and again: between two steps of a query it is not heard
+                self._changed.wait(0.01)
         self._thread.join(timeout_s)
         return self.status
 
@@ -128,20 +134,22 @@ class Store:
     def reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of its own to the open file, for any thread. It must only be given queries.
 
-        Raises StoreUnavailableError while the file is not open.
+        Raises StoreUnavailableError while the file is not open, or once it is to be closed.
         """
         with self._changed:
-            self._readers += 1
+            cursor = self._cursor()
+            self._readers.append(cursor)
         try:
-            with self._cursor() as cursor:
-                yield cursor
+            yield cursor
         finally:
             with self._changed:
-                self._readers -= 1
+                self._readers.remove(cursor)
+                self._changed.notify_all()
+            cursor.close()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         connection = self._connection
-        if connection is None:
+        if connection is None or self._stopping:
             raise StoreUnavailableError(self.status.trouble or f"{self.path.name} is closed")
         try:
             return connection.cursor()

@@ -17,10 +17,12 @@ import pytest
 from engine.core.errors import ConfigError
 from engine.io.control import ADDRESS_BYTES_MAX, SOCKET, Query, connected
 from engine.io.control_client import BusyError, Engine, NoAnswerError, NotRunningError, engine_in
+from engine.io.database import StoreUnavailableError
 from engine.io.local_http import Limits
 from engine.io.query import run_query
 from engine.io.store import Store
 from tests.engines import WELL, FakeEngine, serving
+from tests.io.stores import until
 
 
 def told(session: Path, request: bytes) -> tuple[int, dict[str, str]]:
@@ -258,6 +260,18 @@ def test_a_query_ends_at_its_time_and_the_store_goes_on(store: Store):
 
     assert asked(store, "SELECT 1 AS one").to_pylist() == [{"one": 1}]
     assert not store.status.trouble
+
+
+def test_a_store_that_closes_waits_for_no_query(store: Store):
+    with ThreadPoolExecutor(1) as other:
+        query = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range + b.range = 7"
+        found = other.submit(asked, store, query, 1, 30.0)
+        until(lambda: bool(store._readers))
+        assert not store.close().trouble
+        with pytest.raises(ConfigError, match="Interrupted"):
+            found.result(0)
+    with pytest.raises(StoreUnavailableError, match="is closed"):
+        asked(store, "SELECT 1")
 
 
 def test_a_query_that_fails_behind_its_first_rows_says_why(store: Store):
