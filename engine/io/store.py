@@ -118,7 +118,7 @@ class Store:
             return not self._queue
 
     def close(self, timeout_s: float = 120.0) -> StoreStatus:
-        """Write what is queued, checkpoint, close; whoever still reads is interrupted. The status says what is missing."""
+        """Write what is queued, checkpoint, close; who still reads is interrupted. The status says what is missing."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
