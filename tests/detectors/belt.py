@@ -1,4 +1,4 @@
-"""Minutes as tests/oracles/patterns.py has them, put before detectors as the engine would."""
+"""Minutes as tests/oracles/histories.py has them, put before detectors as the engine would."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.core.feature_state import CLOSE, FLOW, HIGH, INPUTS, LOW, OPEN, RECE
 from engine.core.market import MARKET
 from engine.core.market_state import MARKET_MINUTES
 from engine.core.schema import NULL, ROW, Status
-from tests.oracles.patterns import Finding, Row
+from tests.oracles.histories import Finding, Row
 
 LINES = {"O": OPEN, "H": HIGH, "L": LOW, "C": CLOSE, "V": VOLUME, "D": FLOW}
 BLANK_ROW = np.array(tuple(np.nan if ROW[name].kind == "f" else NULL for name in ROW.names or ()), ROW)

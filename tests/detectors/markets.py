@@ -6,7 +6,7 @@ import numpy as np
 
 from replay.detectors import shapes
 from replay.detectors.shapes import PATHS, bars_of, closes_of, mirrored
-from tests.oracles.patterns import Row
+from tests.oracles.histories import Row
 
 USUAL = tuple(dict.fromkeys(PATHS.values()))
 RARE = (

@@ -38,7 +38,7 @@ BOUNDS: dict[str, tuple[float, ...]] = {
 
 
 def test_there_is_a_rule_for_every_detector_of_the_core():
-    """Those of docs/patterns.md have theirs in tests/oracles/patterns.py."""
+    """Those of docs/patterns.md have theirs in patterns.py and charts.py of tests/oracles."""
     assert set(ORACLES) == {detector.id for detector in CORE}
 
 

@@ -13,7 +13,7 @@ from replay.detectors import shapes
 from replay.detectors.shapes import PATHS, Path, bars_of, closes_of, mirrored
 from tests.detectors.belt import found_by, last_of, views
 from tests.detectors.markets import history
-from tests.oracles.patterns import NOTHING, Finding, Row
+from tests.oracles.histories import NOTHING, Finding, Row
 
 MINUTE = 28_000_000
 MINUTES = 250

@@ -12,8 +12,9 @@ from detectors import level_breaks as levels
 from engine.core.detector import Detector
 from tests.detectors.belt import Belt, found_by, plain, views
 from tests.detectors.markets import START, history
+from tests.oracles import charts as chart_oracle
 from tests.oracles import patterns as oracle
-from tests.oracles.patterns import Finding, History, Row
+from tests.oracles.histories import NOTHING, Finding, History, Row
 
 FAMILIES = (hidden_momentum, classic_divergence, delta_volume, candles, levels, charts, diagonals)
 DETECTORS = {detector.id: detector for family in FAMILIES for detector in family.DETECTORS}
@@ -31,12 +32,12 @@ WRITTEN: dict[str, Callable[[History, int], Finding]] = {
         f"pattern_{name}_break_v1": lambda h, t, n=name: oracle.level_break(h, t, n)  # type: ignore[misc]
         for name in ("support", "resistance")
     },
-    **{f"pattern_{name}_v1": lambda h, t, n=name: oracle.chart(h, t, n) for name in CHARTS},  # type: ignore[misc]
+    **{f"pattern_{name}_v1": lambda h, t, n=name: chart_oracle.chart(h, t, n) for name in CHARTS},  # type: ignore[misc]
     **{
-        f"pattern_diagonal_{name}_v1": lambda h, t, n=name: oracle.diagonal(h, t, n)  # type: ignore[misc]
+        f"pattern_diagonal_{name}_v1": lambda h, t, n=name: chart_oracle.diagonal(h, t, n)  # type: ignore[misc]
         for name in ("support", "resistance")
     },
-    "pattern_channel_break_v1": lambda h, t: oracle.channel(h, t),
+    "pattern_channel_break_v1": lambda h, t: chart_oracle.channel(h, t),
 }  # fmt: skip
 SYMBOLS = 20
 
@@ -76,7 +77,7 @@ def test_findings_are_those_of_the_oracle(
     for (minute, s), one in found[name].items():
         row = histories[s][minute]
         if row.get("C") is None or row.get("atr_14") is None:
-            theirs = oracle.NOTHING
+            theirs = NOTHING
         else:
             theirs = WRITTEN[name](histories[s], minute)
         mine = plain(one)
@@ -107,7 +108,7 @@ def test_breadth_is_that_of_the_oracle() -> None:
         out = found_by(detector, belt.step(minute, [{}, {}, {}], markets.get(minute)))
         for s in range(3):
             is_leader = minute in markets and markets[minute]["leader"] == s
-            theirs = oracle.breadth(markets, minute) if is_leader else oracle.NOTHING
+            theirs = oracle.breadth(markets, minute) if is_leader else NOTHING
             mine = plain(out[s])
             assert mine[1:] == theirs[1:], minute
             assert are_equal(mine.measure, theirs.measure), minute

@@ -36,7 +36,7 @@ from tests.engine.one_frame import MARGIN, scan_at
 from tests.engine.readings import PRICE_DECIMALS, QUANTITY_DECIMALS, leniency, plain_event, plain_message
 from tests.engine.running import SlowConveyor, batches, core
 from tests.engine.story import START_MS, Story
-from tests.oracles import frames
+from tests.oracles import frames, nouns
 
 NAMES = tuple(CHANNELS)
 DIALECTS = {dialect.venue: (index, dialect) for index, dialect in enumerate(VENUES)}
@@ -114,7 +114,7 @@ class Fuzzer:
         buffer[MARGIN : MARGIN + len(raw) + len(behind)] = np.frombuffer(raw + behind, np.uint8)
         return int(scan_at(self.tape_of_one, buffer, len(raw), self.number))
 
-    def _compare_scanned(self, raw: bytes, events: Sequence[frames.Event]) -> None:
+    def _compare_scanned(self, raw: bytes, events: Sequence[nouns.Event]) -> None:
         frame, tape = self.tape_of_one.frame, self.tape_of_one
         kind = int(frame[slot.KIND])
         names = SYMBOLS[self.venue]
@@ -127,7 +127,7 @@ class Fuzzer:
             expected = [
                 (e.symbol, e.id, price(e.price), quantity(e.quantity), int(e.taker_buy), e.time_ms * NS_PER_MS, e.count,
                  e.in_candles)
-                for e in events if isinstance(e, frames.Trade)
+                for e in events if isinstance(e, nouns.Trade)
             ]  # fmt: skip
             if found != expected and not _has_zero(found):
                 raise WrongError(f"scanned {found}, expected {expected}")
@@ -168,7 +168,7 @@ class Fuzzer:
         )
         return [(_text(p, PRICE_DECIMALS), _text(q, QUANTITY_DECIMALS)) for p, q in pairs]
 
-    def _compare_messages(self, messages: Sequence[Any], events: Sequence[frames.Event]) -> None:
+    def _compare_messages(self, messages: Sequence[Any], events: Sequence[nouns.Event]) -> None:
         """What the engine reads, the oracle reads, with equal values."""
         read = [message for message in messages if not isinstance(message, Ignored)]
         try:
@@ -178,7 +178,7 @@ class Fuzzer:
             return
         if not read:
             self.counts["ignored"] += 1
-            if any(not isinstance(e, frames.Other | frames.Malformed | frames.Candle) for e in events):
+            if any(not isinstance(e, nouns.Other | nouns.Malformed | nouns.Candle) for e in events):
                 raise WrongError(f"ignored what the oracle reads: {events}")
             return
         self.counts["read"] += 1

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.tape.message import Candle, Context, Diff, Levels, Liquidation, Quote, Snapshot, Trade, mantissa, number
-from tests.oracles import frames
+from tests.oracles import nouns
 
 PRICE_DECIMALS, QUANTITY_DECIMALS = 2, 3
 
@@ -64,16 +64,16 @@ def plain_message(m: Any) -> tuple[Any, ...]:
     return "candle", m.symbol, m.open_ms, [None if t is None else Decimal(str(number(t))) for t in texts]
 
 
-def plain_event(e: frames.Event, message: Any) -> tuple[Any, ...]:
-    if isinstance(e, frames.Trade):
+def plain_event(e: nouns.Event, message: Any) -> tuple[Any, ...]:
+    if isinstance(e, nouns.Trade):
         return "trade", e.symbol, e.id, e.price, e.quantity, e.taker_buy, e.time_ms, e.count, e.in_candles
-    if isinstance(e, frames.Quote):
+    if isinstance(e, nouns.Quote):
         bid = (e.bid, e.bid_quantity) if e.bid and e.bid_quantity else None
         ask = (e.ask, e.ask_quantity) if e.ask and e.ask_quantity else None
         return "quote", e.symbol, e.update_id, bid, ask, e.time_ms
-    if isinstance(e, frames.Diff):
+    if isinstance(e, nouns.Diff):
         return "diff", e.symbol, e.first_id, e.last_id, e.previous_id, list(e.bids), list(e.asks), e.time_ms
-    if isinstance(e, frames.Snapshot):  # a partial depth is of the symbol in its stream's name
+    if isinstance(e, nouns.Snapshot):  # a partial depth is of the symbol in its stream's name
         return (
             "levels",
             message.symbol if isinstance(message, Levels) else e.symbol,
@@ -81,12 +81,12 @@ def plain_event(e: frames.Event, message: Any) -> tuple[Any, ...]:
             list(e.asks),
             e.time_ms,
         )
-    if isinstance(e, frames.Context):
+    if isinstance(e, nouns.Context):
         values = [None if v is None else float(v) for v in (e.open_interest, e.mark, e.index, e.funding)]
         return "context", e.symbol, e.time_ms, *values
-    if isinstance(e, frames.Liquidation):
+    if isinstance(e, nouns.Liquidation):
         return "liquidation", e.symbol, e.time_ms, e.buy, e.quantity
-    if isinstance(e, frames.Candle):
+    if isinstance(e, nouns.Candle):
         texts = e.open, e.high, e.low, e.close, e.volume, e.quote_volume, e.taker_buy_volume, e.taker_buy_quote_volume
         return "candle", e.symbol, e.open_ms, [None if t is None else Decimal(str(float(t))) for t in texts]
     return (str(e),)
@@ -106,10 +106,10 @@ LENIENT = {
 }
 
 
-def leniency(read: Sequence[Any], events: Sequence[frames.Event]) -> str:
+def leniency(read: Sequence[Any], events: Sequence[nouns.Event]) -> str:
     """Why the engine reads what the oracle refuses, a key of LENIENT; empty if there is no such excuse."""
     (event, *_) = events
-    if not isinstance(event, frames.Malformed):
+    if not isinstance(event, nouns.Malformed):
         return ""
     if isinstance(read[0], Context) and re.fullmatch(r"number '-[0-9.]+'", event.reason):
         return "signed"

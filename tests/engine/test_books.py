@@ -20,7 +20,7 @@ from tests.engine.running import Run, batches, core, run
 from tests.engine.story import Story
 from tests.oracles.books import Book
 from tests.oracles.captures import CONNECTIONS, capture, recorded
-from tests.oracles.frames import Diff, Snapshot
+from tests.oracles.nouns import Diff, Snapshot
 
 SMALL = core(limits={"book_window_ticks": 1024, "book_spill_levels": 256, "symbols_max": 2, "pending_diffs": 16})
 BINANCE = [name for name in CONNECTIONS if name != "btcusd"]

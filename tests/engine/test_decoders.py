@@ -13,7 +13,7 @@ from engine.core.records import Record, RecordKind
 from tests.engine.one_frame import READERS, USUAL, T, agree, outcome, samples
 from tests.engine.running import run, run_slowly
 from tests.engine.story import START_MS, Story
-from tests.oracles import frames
+from tests.oracles import frames, nouns
 
 
 @pytest.mark.parametrize("venue", READERS)
@@ -21,11 +21,11 @@ def test_a_frame_of_every_kind_is_scanned_and_means_what_the_oracle_says(venue: 
     for raw in samples(venue):
         result = agree(venue, raw)
         (event, *more) = frames.decode(venue, raw)
-        trades = [each for each in (event, *more) if isinstance(each, frames.Trade)]
+        trades = [each for each in (event, *more) if isinstance(each, nouns.Trade)]
         tape = result.tape
-        assert not isinstance(event, frames.Malformed | frames.Other)
+        assert not isinstance(event, nouns.Malformed | nouns.Other)
         assert tape.connections[1]["fallbacks"] == 0, raw
-        if isinstance(event, frames.Trade):
+        if isinstance(event, nouns.Trade):
             total = result.conveyor.state.bars.trade_sums[0]  # type: ignore[union-attr]
             total = total[total["messages"] > 0][0]
             scale = [Decimal(10) ** int(tape.symbols[0][n]) for n in ("price_decimals", "quantity_decimals")]

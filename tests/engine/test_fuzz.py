@@ -20,7 +20,7 @@ from tests.engine.mutations import answers, pool, spliced, splices_of
 from tests.engine.readings import LENIENT, plain_event, plain_message
 from tests.engine.running import run
 from tests.engine.story import Story
-from tests.oracles import frames
+from tests.oracles import frames, nouns
 
 FRAMES = int(os.environ.get("CONVEYOR_CASES", "1000"))
 CONTROL = (
@@ -76,8 +76,8 @@ _decode = frames.decode
 
 def frames_of_another_price(payload: bytes) -> list[Any]:
     (trade,) = _decode("binance_usdm", payload)
-    assert isinstance(trade, frames.Trade)
-    return [frames.Trade(trade.symbol, trade.id, trade.price + 1, trade.quantity, trade.taker_buy, trade.time_ms)]
+    assert isinstance(trade, nouns.Trade)
+    return [nouns.Trade(trade.symbol, trade.id, trade.price + 1, trade.quantity, trade.taker_buy, trade.time_ms)]
 
 
 @pytest.mark.parametrize("venue", [name for name in NAMES if name != "hyperliquid"])
@@ -100,7 +100,7 @@ def test_mutated_answers_are_read_as_the_oracle_reads_them_or_not_at_all(venue: 
             (event,) = frames.decode_rest(venue, payload)
             if isinstance(messages[0], Snapshot) and b'"T":' not in body:
                 continue  # the oracle takes E then, the engine the time of receipt
-            if isinstance(event, frames.Malformed):
+            if isinstance(event, nouns.Malformed):
                 assert event.reason in LENIENT or event.reason.startswith(("number '-", "'ascii'")), (payload, event)
             else:
                 assert found == [plain_event(event, messages[0])], payload

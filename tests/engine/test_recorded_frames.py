@@ -11,7 +11,7 @@ from engine.core.records import Record, RecordKind
 from tests.engine.one_frame import Reader, outcome
 from tests.engine.running import digests, run, run_slowly, same_rows
 from tests.engine.story import START_MS
-from tests.oracles import captures, frames
+from tests.oracles import captures, frames, nouns
 from tests.oracles.captures import CAPTURES, CONNECTIONS, capture, recorded
 
 
@@ -69,9 +69,9 @@ def test_single_recorded_messages_are_read_as_the_oracle_reads_them() -> None:
             reader = Reader(venue, [(name, 8, 6)])
             time = getattr(event, "time_ms", None) or START_MS
             connection = reader.run(raw, at_ms=time).tape.connections[1]
-            found = not isinstance(event, frames.Other | frames.Malformed)
-            assert connection["malformed"] == isinstance(event, frames.Malformed), raw[:200]
-            assert connection["ignored"] == isinstance(event, frames.Other), raw[:200]
+            found = not isinstance(event, nouns.Other | nouns.Malformed)
+            assert connection["malformed"] == isinstance(event, nouns.Malformed), raw[:200]
+            assert connection["ignored"] == isinstance(event, nouns.Other), raw[:200]
             read += found
     assert read >= 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from decimal import Decimal
 
-from tests.oracles.frames import FUTURES, Diff, Quote, Snapshot
+from tests.oracles.nouns import FUTURES, Diff, Quote, Snapshot
 
 
 class Book:

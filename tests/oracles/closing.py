@@ -12,7 +12,7 @@ from typing import NamedTuple
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from engine.core.records import Record, RecordKind
 from tests.oracles.events import Reader, Seen, Step, channel_is_timed
-from tests.oracles.frames import Trade
+from tests.oracles.nouns import Trade
 
 BIN_MS = 10
 LATENESS_START_MS, LATENESS_LEAST_MS, LATENESS_MOST_MS = 500, 50, 1500

@@ -10,7 +10,8 @@ import orjson
 
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from engine.core.records import Record, RecordKind
-from tests.oracles.frames import FUTURES, Diff, Event, Quote, Snapshot, Trade, decode, decode_rest
+from tests.oracles.frames import decode, decode_rest
+from tests.oracles.nouns import FUTURES, Diff, Event, Quote, Snapshot, Trade
 
 FUTURE_NS = 5_000 * NS_PER_MS
 HOUR_NS = 60 * NS_PER_MINUTE

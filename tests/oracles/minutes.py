@@ -23,7 +23,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from engine.core.records import Record, RecordKind
 from tests.oracles.books import Book
 from tests.oracles.events import Reader
-from tests.oracles.frames import Trade
+from tests.oracles.nouns import Trade
 from tests.oracles.tape import Best, Key, Point, Row, Symbol, Tape, mid
 
 DIGITS = 60

@@ -16,7 +16,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from engine.core.records import Record, RecordKind
 from tests.oracles.books import Book
 from tests.oracles.events import Offset, Reader, Seen, Step
-from tests.oracles.frames import Context, Diff, Liquidation, Quote, Snapshot, Trade
+from tests.oracles.nouns import Context, Diff, Liquidation, Quote, Snapshot, Trade
 
 QUOTE_CHANNELS = ("bookTicker", "bbo")
 

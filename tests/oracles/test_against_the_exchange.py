@@ -11,9 +11,10 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_MS
 from tests.oracles.books import Book
 from tests.oracles.captures import BINANCE_RAW, lines_of, recorded, recording, records_of_capture
 from tests.oracles.closing import closing
-from tests.oracles.frames import Diff, Malformed, Other, Snapshot, decode, decode_rest
+from tests.oracles.frames import decode, decode_rest
 from tests.oracles.journal import D
 from tests.oracles.minutes import candles, minutes
+from tests.oracles.nouns import Diff, Malformed, Other, Snapshot
 
 KLINE = {
     "open": "open", "high": "high", "low": "low", "close": "close", "trade_count": "count",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.oracles.books import Book
-from tests.oracles.frames import Diff, Snapshot
 from tests.oracles.journal import D
+from tests.oracles.nouns import Diff, Snapshot
 
 
 def diff(first: int, last: int, previous: int | None, bid: str = "10", quantity: str = "1") -> Diff:

@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.oracles.frames import Candle, Context, Diff, Malformed, Other, Quote, Snapshot, Trade, decode, decode_rest
+from tests.oracles.frames import decode, decode_rest
 from tests.oracles.journal import D
+from tests.oracles.nouns import Candle, Context, Diff, Malformed, Other, Quote, Snapshot, Trade
 
 
 def usdm(text: str) -> list[Any]:
