@@ -1,4 +1,4 @@
-"""The rules of docs/universe.md (domain 11) over plain lists, as naive as they can be told: one venue, no arrays.
+"""The rules of docs/universe.md over plain lists, as naive as they can be told: one venue, no arrays.
 
 Every minute everything is derived again from the whole past that it needs. Nothing here was taken from the engine.
 """
