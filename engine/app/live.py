@@ -32,7 +32,7 @@ from engine.conveyor import Conveyor
 from engine.core.control import Turn
 from engine.core.detector import STAGES
 from engine.core.effects import Effect, MinuteRows
-from engine.core.errors import InvariantError
+from engine.core.errors import InvariantError, JournalError
 from engine.core.layouts import CLOCK_SEQ
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.ports import Clock, Http, Sink, Transport
@@ -160,7 +160,7 @@ class App:
     def tell(self, kind: str, **detail: int | float | str) -> None:
         """A HOST record: something the process noticed about itself or its machine."""
         if self.sequencer is not None:
-            with suppress(JournalFull):
+            with suppress(JournalError):  # one that is lost ends the run by the sequencer's own words
                 self.sequencer.tell(kind, **detail)
 
     def status(self) -> Status:
@@ -392,7 +392,9 @@ class App:
         self.tell("loop_stall", late_ms=round(late_ms), where=where)
 
     def _on_crash(self, error: Exception) -> None:
-        """A fault of ours in the feeds: what failed begins again, but not for ever."""
+        """A fault of ours in the feeds: what failed begins again, but not for ever. What the disk refuses is none."""
+        if isinstance(error, JournalError):
+            return
         where, said = self.crashes.take(error, self.clock.now_ns()), f"{type(error).__name__}: {error}"
         self._note(f"error: a fault of ours in the feeds, at {where}: {said}")
         self.tell("feed_crashed", error=said[:500], where=where)

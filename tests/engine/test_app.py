@@ -248,6 +248,7 @@ def test_a_disk_that_lies_ends_the_run_with_one_sentence(tmp_path):
 
     with pytest.raises(JournalError, match="end this process and start it again"):
         world.play(story)
+    assert world.notes == []  # it is no fault of the feeds, and nobody is told that it is
 
 
 def test_a_conveyor_that_fails_is_told_and_the_journal_goes_on(tmp_path):
