@@ -36,6 +36,7 @@ class Changes:
 
     def __init__(self, app: App) -> None:
         self._app, self._lock = app, asyncio.Lock()
+        self._newest_seq = -1  # of a change that was journaled and, when it was last looked, not obeyed
 
     async def ask(self, wish: Wish, who: str) -> dict[str, Any]:
         """What came of a wish: done, sentence, and
@@ -47,6 +48,9 @@ class Changes:
         if why_not := self._app.commands.cannot_obey():
             return {"done": False, "fault": "state", "sentence": why_not}
         async with self._lock:
+            if self._newest_seq > self._app.commands.obeyed_seq:
+                sentence = "the change before it is journaled, but not obeyed yet: the disk does not take it"
+                return {"done": False, "fault": "state", "sentence": sentence}
             try:
                 core, pack, told = self._candidate(wish, who)
             except SettingsError as error:
@@ -99,6 +103,7 @@ class Changes:
         seq, events = await self._app.commands.journaled(RecordKind.CONFIG, write_epoch(core, told))
         version = next((one for one in events or () if isinstance(one, Event) and one.kind == "config"), None)
         if version is None:
+            self._newest_seq = seq
             sentence = "journaled, but not obeyed yet: the disk does not take it"
             return {"done": False, "fault": "state", "sentence": sentence} | found
         detail = version.detail

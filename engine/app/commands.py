@@ -12,6 +12,7 @@ import orjson
 from engine.core.control import Command
 from engine.core.detector import STAGES
 from engine.core.effects import Effect, Event
+from engine.core.layouts import CLOCK_SEQ
 from engine.core.records import RecordKind
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Commands:
         only_records = app.journal_only or app.failure or app.sequencer is None
         return "this engine only records; nothing could obey" if only_records else ""
 
+    @property
+    def obeyed_seq(self) -> int:
+        """Of the newest record that the conveyor has seen; -1: none."""
+        state = self._app.conveyor.state
+        return int(state.tape.clock[CLOCK_SEQ]) if state is not None else -1
+
     async def journaled(self, kind: RecordKind, payload: bytes) -> tuple[int, list[Event] | None]:
         """Append a record and wait until it is durable and obeyed: its seq, and its events; None: not in time."""
         assert self._app.sequencer is not None
@@ -77,8 +84,11 @@ class Commands:
             if isinstance(effect, Event) and effect.cause_seq in self._waiting:
                 self._waiting[effect.cause_seq][1].append(effect)
 
-    def answer(self, seq: int) -> None:
-        """Everything up to this record was obeyed."""
+    def answer(self) -> None:
+        """Those of them that were obeyed."""
+        if not self._waiting:
+            return
+        seq = self.obeyed_seq
         for cause, (obeyed, _) in self._waiting.items():
             if cause <= seq and not obeyed.done():
                 obeyed.set_result(None)

@@ -33,7 +33,6 @@ from engine.core.control import Turn
 from engine.core.detector import STAGES
 from engine.core.effects import Effect, MinuteRows
 from engine.core.errors import InvariantError, JournalError
-from engine.core.layouts import CLOCK_SEQ
 from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.core.ports import Clock, Http, Sink, Transport
 from engine.core.records import RecordBatch, RecordKind, received_ns
@@ -332,8 +331,7 @@ class App:
                 self.outward.halt()
             self._note(f"error: the conveyor stopped, the journal goes on: {error}")
             self.tell("conveyor_stopped", error=str(error)[:500])
-        if self.conveyor.state is not None:
-            self.commands.answer(int(self.conveyor.state.tape.clock[CLOCK_SEQ]))
+        self.commands.answer()
 
     def _perform(self, effects: Sequence[Effect], batch: RecordBatch | None = None) -> None:
         """batch: whose effects they are, if it came live."""

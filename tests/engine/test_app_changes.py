@@ -14,9 +14,10 @@ from engine.core.minutes import MS_PER_MINUTE, NS_PER_MINUTE, NS_PER_S
 from engine.core.records import RecordKind
 from engine.io.config_history import HISTORY, find_version, read_history
 from engine.io.control import Wish
+from replay.chaos.disk import MemoryDisk
 from tests.engine.test_app import World, chain_of, proven, records, settings
 
-THRESHOLD = "core.signals.detectors.spike_vol_v1.threshold"
+THRESHOLD, OTHER = "core.signals.detectors.spike_vol_v1.threshold", "core.signals.detectors.spike_price_up_v1.threshold"
 
 
 def life(world: World, until_ns: int, story: Any, **parts: Any) -> None:
@@ -99,6 +100,29 @@ def test_what_is_refused_or_only_tried_is_not_in_the_journal(tmp_path):
     assert wrong["fault"] == unknown["fault"] == "input"
     assert empty["sentence"] == both["sentence"] == "give settings to change, or a version to go back to"
     assert len(epochs(world.folder)) == len(read_history(world.folder)) == 1
+
+
+def test_a_change_waits_for_the_one_before_it_also_while_the_disk_takes_neither(tmp_path):
+    """Each is made to what the one before left; made to what stood before both, it would take the first one back."""
+    world, disk, answers = World(tmp_path / "session", 3), MemoryDisk(), []
+    first, second = Wish({THRESHOLD: 0.7}), Wish({OTHER: 0.8})
+
+    async def story(app: App, wait: Any) -> None:
+        await wait(0, 20)
+        disk.capacity = sum(len(inode.data) for inode in disk.entries.values())
+        answers.append(await app.changes.ask(first, "alice"))
+        answers.append(await app.changes.ask(second, "bob"))
+        disk.capacity = None
+        await wait(0, 50)
+        answers.append(await app.changes.ask(second, "bob"))
+        found = app.conveyor.core.signals.detectors
+        assert (found["spike_vol_v1"].threshold, found["spike_price_up_v1"].threshold) == (0.7, 0.8)
+
+    life(world, world.at(1, 20), story, disk=disk, session_folder=None)
+    assert [(answer["done"], answer.get("fault")) for answer in answers] == [
+        (False, "state"), (False, "state"), (True, None)
+    ]  # fmt: skip
+    assert "not obeyed yet" in answers[1]["sentence"]
 
 
 def test_a_change_outlives_the_process_until_the_settings_change_themselves(tmp_path):
