@@ -147,13 +147,13 @@ def ctl() -> None:
 
 _COMMANDS: tuple[tuple[str, str, bool, str], ...] = (  # name, arguments, whether some are needed, help
     ("stop", "", False, "Stop: take in nothing more, write what is there, take a snapshot, end."),
-    ("shed", "PERCENT", True, "Leave out depth for that share of the symbols, of least rank, to save load."),
+    ("shed", "COUNT", True, "Leave out depth for so many symbols of each venue, those of least rank, to save load."),
     ("stop-shed", "", False, "Carry depth for all symbols again."),
-    ("emergency-top5", "", False, "Carry only the five symbols of highest rank, until `resume`."),
+    ("emergency-top5", "", False, "Carry only five symbols of each venue, pinned ones first, until `resume`."),
     ("resume", "", False, "End emergency-top5 and go back to the universe's rules."),
     ("pin", "VENUE:SYMBOL...", True, "Carry symbols always, whatever their rank."),
     ("unpin", "VENUE:SYMBOL...", True, "Let rank decide on symbols again."),
-    ("hot", "VENUE:SYMBOL...", True, "Carry symbols for a while."),
+    ("hot", "VENUE:SYMBOL... [SEVERITY]", True, "Carry symbols for a while, longer at a greater severity (0 to 100)."),
     ("unhot", "VENUE:SYMBOL...", True, "Take symbols off the hotlist."),
     ("kill", "all|DETECTOR...", True, "Kill switch: nothing of these detectors, or of all, leaves from now on."),
     ("revive", "all|DETECTOR...", True, "End a kill; what it held back stays back."),
