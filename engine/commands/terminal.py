@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import asyncio
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+SENTENCE_MAX = 1_000  # letters: more than any has
 PLAIN_PROGRESS_S = 5.0  # between two plain progress lines
 
 
@@ -82,6 +83,12 @@ class Family(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order they were added, which is the order in which a user meets them."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """First sentences, whole, on as many lines as they need: click cuts them off at the end of a line."""
+        told = [(name, command.get_short_help_str(SENTENCE_MAX)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(told)
 
 
 class Root(Family):
