@@ -43,8 +43,7 @@ def describe(
     terminal.note(note)
 
 
-Described = tuple[list[str], list[list[Any]], str]
-
+Described = tuple[list[str], list[list[Any]], str]  # headings, rows, a note
 
 RULES = {  # of families that do not have a heading of their own name in docs/features.md
     "bars": "minute.md", "quality": "minute.md", "membership": "universe.md",
@@ -64,23 +63,28 @@ def _features(family: str | None, name: str | None, as_json: bool) -> Described:
     shown: tuple[str, ...] = ("family", "column", "unit", "window", "source")
     note = f"{len(COLUMNS)} columns, {ROW.itemsize} bytes a row in memory, schema {SCHEMA_DIGEST[:16]}"
     if family:
-        chosen = [line for line in lines if line["family"] == family]
         families = ", ".join(dict.fromkeys(line["family"] for line in lines))
-        if not chosen:
+        lines = [line for line in lines if line["family"] == family]
+        if not lines:
             raise click.UsageError(f"no family {family!r}; there are {families}")
-        lines, shown, note = chosen, ("column", "unit", "window", "inputs", "null", "source"), ""
+        shown = ("column", "unit", "window", "inputs", "null", "source")
         note = f"exact rules: {rule_of(family)}\nother families: {families}"
     elif name:
         lines = [line for line in lines if name == line["column"] or name in line["aliases"].split()]
         if not lines:
             raise click.UsageError(f"no column {name!r}; `conveyor describe --features` lists them")
         if not as_json:
-            told = [part for part in PARTS[1:] if any(line[part] for line in lines)]
-            rows = [[part, *(line[part] for line in lines)] for part in told]
-            rules = " and ".join(dict.fromkeys(rule_of(line["family"]) for line in lines))
-            return ["column", *(line["column"] for line in lines)], rows, f"the exact rule: {rules}"
+            return _upright(lines)
     shown = PARTS if as_json else shown
     return list(shown), [[line[part] for part in shown] for line in lines], note
+
+
+def _upright(lines: list[dict[str, str]]) -> Described:
+    """One column, or the few that share an alias, beside each other: a row for each part that any of them has."""
+    told = [part for part in PARTS[1:] if any(line[part] for line in lines)]
+    rows = [[part, *(line[part] for line in lines)] for part in told]
+    rules = " and ".join(dict.fromkeys(rule_of(line["family"]) for line in lines))
+    return ["column", *(line["column"] for line in lines)], rows, f"the exact rule: {rules}"
 
 
 def rule_of(family: str) -> str:

@@ -20,13 +20,15 @@ from click.testing import CliRunner
 
 from config.schema import Venues
 from engine.cli import cli
-from engine.commands import data, exchange, markets, recording, running, terminal
+from engine.commands import chaos, data, exchange, markets, prove, recording, running, terminal
 from engine.core.detector import STAGES
 from engine.core.release import Reach
 from engine.io.tables import TABLES
 from engine.modes import MODES, live_mode, most
 from engine.tape.venues import VENUES as DIALECTS
 from replay.exchange.protocols import PROTOCOLS
+from replay.prove.plants import PLANTS
+from replay.scenarios.catalogue import CATALOGUE
 from replay.simulate.market import VENUES as SIMULATED
 
 
@@ -72,6 +74,8 @@ def test_what_verbs_say_before_slow_imports_is_what_these_have():
     assert sorted(recording.VENUES) == sorted(dialect.venue for dialect in DIALECTS)
     assert markets.VENUES == SIMULATED
     assert tuple(PROTOCOLS) == exchange.VENUES
+    assert tuple(PLANTS) == prove.PLANTS
+    assert [fault.number for fault in CATALOGUE] == [*range(1, chaos.FAULTS + 1)]
 
 
 def test_the_verbs_know_the_modes_and_venues_that_there_are():
