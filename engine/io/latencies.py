@@ -21,7 +21,12 @@ KEPT = 4 * 24 * 60  # a day of four venues
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    minute: MinuteRows
+    """Without the rows themselves: a store in trouble lets many of these wait."""
+
+    venue: str
+    minute: int
+    link: int
+    rows: int
     cause_ns: int
     lag_ms: float
 
@@ -38,30 +43,30 @@ class Latencies:
         self._lines = LineFile(disk, path) if path else None
         if self._lines:
             self._lines.lines = []
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Waiting] = deque(maxlen=KEPT)
         self._finalize_ms_worst = 0.0
         self.kept: deque[MinuteLatency] = deque(maxlen=KEPT)
 
     def closed(self, minute: MinuteRows, cause_ns: int, lag_ms: float) -> None:
         """A minute closed by a record received at cause_ns. lag_ms: the worst hand-over since the minute before."""
         if minute.revision == 0:
-            self._waiting.append(_Waiting(minute, cause_ns, lag_ms))
+            waiting = _Waiting(minute.venue, minute.minute, minute.link, len(minute.rows), cause_ns, lag_ms)
+            self._waiting.append(waiting)
 
     def stored(self, link: int) -> None:
         """Every link up to this one is durable as rows."""
         now_ns = self._clock.now_ns()
         told = False
-        while self._waiting and self._waiting[0].minute.link <= link:
+        while self._waiting and self._waiting[0].link <= link:
             one = self._waiting.popleft()
-            minute = one.minute
             finalize_ms = self._clock.seconds((now_ns - one.cause_ns) / NS_PER_S) * 1000
             self._finalize_ms_worst = max(self._finalize_ms_worst, finalize_ms)
             line: MinuteLatency = {
-                "venue": minute.venue,
-                "exchange_ts": close_ms(minute.minute),
-                "link": minute.link,
-                "rows": len(minute.rows),
-                "close_to_row_ms": round((now_ns - (minute.minute + 1) * NS_PER_MINUTE) / NS_PER_MS, 3),
+                "venue": one.venue,
+                "exchange_ts": close_ms(one.minute),
+                "link": one.link,
+                "rows": one.rows,
+                "close_to_row_ms": round((now_ns - (one.minute + 1) * NS_PER_MINUTE) / NS_PER_MS, 3),
                 "bar_finalize_ms": round(finalize_ms, 3),
                 "ingest_lag_ms": round(one.lag_ms, 3),
             }
