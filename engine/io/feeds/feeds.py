@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,11 +18,13 @@ from engine.core.instruments import Instrument
 from engine.core.ports import Clock, Http, Transport
 from engine.core.records import RecordKind
 from engine.io.feeds.connection import Append
-from engine.io.feeds.endless import OnCrash, endless
+from engine.io.feeds.endless import Job, OnCrash, endless
 from engine.io.feeds.listings import Listings, check_scales, check_symbol, meant
 from engine.io.feeds.venue_feed import VenueFeed
 from engine.io.venues import ENDS
 from engine.io.venues.end import VenueEnd
+
+LISTING_EVERY_S = 3600.0  # where symbols are chosen: a venue lists new ones while we run
 
 Known = Mapping[tuple[str, str], Instrument]  # by venue and symbol
 
@@ -123,7 +126,9 @@ class Feeds:
             if name in self._unheard:
                 self._tell("listing_failed", venue=name, reason=str(self._unheard[name].__cause__))
                 job = partial(self._ask_until_told, feed)
-                self._asking.append(asyncio.ensure_future(endless(job, self._on_crash, self._clock, self._rng)))
+                self._ask(job)
+            if self._config.core.universe.base_symbols:
+                self._ask(partial(self._ask_now_and_then, feed))
         self._tell_assumed()
 
     async def stop(self, reason: str = "stopped") -> None:
@@ -175,6 +180,18 @@ class Feeds:
             return None
         self._lines += 1
         return ids
+
+    def _ask(self, job: Job) -> None:
+        self._asking.append(asyncio.ensure_future(endless(job, self._on_crash, self._clock, self._rng)))
+
+    async def _ask_now_and_then(self, feed: VenueFeed) -> None:
+        """For symbols that came after the start. What a venue told holds until it tells something else."""
+        while True:
+            await asyncio.sleep(self._clock.seconds(LISTING_EVERY_S))
+            if self._listings.of(feed.end.venue) is not None:
+                with suppress(ConfigError):
+                    await self._listings.ask(feed.end, feed.rest_url)
+                    feed.listing_came()
 
     async def _ask_until_told(self, feed: VenueFeed) -> None:
         """In the background: a venue that could not be reached at the start."""

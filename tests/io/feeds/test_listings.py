@@ -138,6 +138,32 @@ def known(*symbols: tuple[str, int, int]) -> dict[tuple[str, str], Instrument]:
     return {("binance_usdm", one[0]): Instrument("binance_usdm", *one) for one in symbols}
 
 
+def test_where_symbols_are_chosen_one_that_is_listed_later_is_carried_within_an_hour():
+    async def story(loop: VirtualLoop) -> None:
+        fake, told = FakeVenue(loop), Told(loop)
+        config = settings("binance_usdm", ["BTCUSDT"])
+        universe = config.core.universe.model_copy(update={"base_symbols": 2})
+        feeds = feeds_of(
+            config.model_copy(update={"core": config.core.model_copy(update={"universe": universe})}), fake, told
+        )
+        await feeds.prepare()
+        feeds.start()
+        feeds.perform([wanted("binance_usdm", ["BTCUSDT", "NEWUSDT"])])
+        await asyncio.sleep(100)
+        assert not {name for name in fake.open[0].subscribed if name.startswith("new")}
+
+        fake.answers["fapi/v1/exchangeInfo"] = unreachable  # for once; what was told holds
+        await asyncio.sleep(3600)
+        listing = usdm_listing().replace(b'"S000USDT"', b'"NEWUSDT"')
+        fake.answers["fapi/v1/exchangeInfo"] = partial(answered, 200, listing)
+        await asyncio.sleep(3600)
+        assert len({name for name in fake.open[0].subscribed if name.startswith("new")}) == 6
+        assert [one["symbol"] for _, _, one in told.of(RecordKind.INSTRUMENT)] == ["NEWUSDT"]
+        await feeds.stop()
+
+    play(story)
+
+
 def test_a_venue_that_cannot_be_asked_tells_later_what_a_journal_knows_already():
     async def story(loop: VirtualLoop) -> None:
         fake, told = FakeVenue(loop), Told(loop)
