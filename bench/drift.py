@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.simulated import Belt
+from bench.simulated import MONDAY_NS, Belt
 from engine.commands.drift import COLUMNS, keeps
 from engine.features import stage
 from replay.simulate import Market
 from replay.simulate.market import listings
 
 LIQUID_TRADES = 5.0  # a minute; the simulated market has quiet symbols, which are not
-MONDAY_NS = 1_736_121_600 * 10**9  # 2025-01-06 00:00 UTC
 MARKETS = (  # heavy tails and a season in all, episodes of every kind in the first
     Market(seed=7, symbols=4, activity=0.5, first_minute_ns=MONDAY_NS),
     Market(seed=11, symbols=3, information=False, episodes="none", first_minute_ns=MONDAY_NS),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.simulated import Belt
+from bench.simulated import MONDAY_NS, Belt
 from config.signals import Signals
 from detectors import stage as detectors
 from detectors.table import TABLE
@@ -40,6 +40,7 @@ from replay.evaluate.report import page
 from replay.evaluate.verdict import judge, weighed
 from replay.simulate import Episode, Market, labels
 from replay.simulate.draws import generator
+from replay.simulate.episodes import DOWN_ONLY, UP_ONLY
 from replay.simulate.market import listings
 from replay.simulate.script import KINDS, MARKET_KINDS, MARKET_WIDE
 
@@ -48,8 +49,6 @@ TRUE_PER_DAY, MARKET_PER_DAY = 6, 2
 WARM_MINUTES = 300  # before the first episode: baselines begin after 200
 SIGMAS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 OI_STALE_MS = 20_000
-UP_ONLY, DOWN_ONLY = ("squeeze",), ("cascade",)
-MONDAY_NS = 1_736_121_600 * 10**9  # 2025-01-06 00:00 UTC
 PURPOSE = 77  # of the draws of this script, beside those of the market
 
 

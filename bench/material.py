@@ -17,16 +17,14 @@ from engine.conveyor import Conveyor
 from engine.core.instruments import Instrument
 from engine.core.minutes import NS_PER_MS
 from engine.core.records import Record, RecordBatch, RecordKind, batch_of, encode
+from replay.recording import TICK_NS, Message
 
 BLOCK_BYTES = 256 << 10  # of one batch, as journal blocks are
-TICK_NS = 200 * NS_PER_MS
 FRAME = int(RecordKind.FRAME)
 ORIGIN_NS = 1_736_164_800_000_000_000  # of what is made here: a whole minute
 SYMBOLS_PER_CONNECTION = 250
 VENUES_OF_FILES = {"usdm": "binance_usdm", "coinm": "binance_coinm", "spot": "binance_spot"}
 DATED = re.compile(r"_?\d{8}$")
-
-Message = tuple[int, int, int, bytes]  # recv_ns, source, kind, payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from replay.simulate.market import LEAD_IN_NS, Listing, listings
 from replay.simulate.session import events_of_minutes
 
 TRADE, QUOTE, CONTEXT = at.TRADE, at.QUOTE, at.CONTEXT
+MONDAY_NS = 1_736_121_600 * 10**9  # 2025-01-06 00:00 UTC, a Monday: where markets of whole days begin
 GRID = 60
 OK, STALE, NO_TIER = int(Status.OK), int(Status.STALE), int(Tier.NONE)
 OF_TRADES, OF_MIDS = int(OhlcSource.TRADE), int(OhlcSource.MID)

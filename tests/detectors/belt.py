@@ -11,10 +11,10 @@ from engine.core.feature_state import CLOSE, FLOW, HIGH, INPUTS, LOW, OPEN, RECE
 from engine.core.market import MARKET
 from engine.core.market_state import MARKET_MINUTES
 from engine.core.schema import NULL, ROW, Status
+from tests.engine.features.rows import BLANK
 from tests.oracles.histories import Finding, Row
 
 LINES = {"O": OPEN, "H": HIGH, "L": LOW, "C": CLOSE, "V": VOLUME, "D": FLOW}
-BLANK_ROW = np.array(tuple(np.nan if ROW[name].kind == "f" else NULL for name in ROW.names or ()), ROW)
 BLANK_MARKET = np.zeros(1, MARKET)
 for _name in MARKET.names or ():
     BLANK_MARKET[_name] = np.nan if MARKET[_name].base.kind == "f" else NULL
@@ -57,7 +57,7 @@ class Belt:
         )  # fmt: skip
 
     def _write(self, s: int, row: Row) -> None:
-        self.rows[s] = BLANK_ROW
+        self.rows[s] = BLANK
         is_there = row.get("C") is not None
         self.rows[s]["dq_status"] = Status.OK if is_there else Status.STALE
         for name, one in row.items():

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from engine.core.records import RecordKind
+from replay.recording import Message
 from replay.simulate import Episode, Market, simulate
 
-Message = tuple[int, int, int, bytes]
 SCRIPT = (
     Episode("spike", "ETH", 0, 5.0),
     Episode("thin_print", "SOL", 0, 6.0, -1),
