@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,8 +131,9 @@ def replay_into(
         showing = table_of(title or f"{origin} market · {journal}") if show else None
         with (
             Simulated(session, conveyor.release, disk) as bus,
-            terminal.progress("replay", info.raw_bytes, "bytes") if not show else quiet() as advance,
+            nullcontext(_unseen) if showing else terminal.progress("replay", info.raw_bytes, "bytes") as advance,
             StateSaver(states, conveyor, lambda: writer.sync() and bus.sync(), terminal.note, save_behind) as saver,
+            showing or nullcontext(),
         ):
             sinks: Sequence[Any] = [writer, bus, showing] if showing else [writer, bus]
 
@@ -140,11 +142,7 @@ def replay_into(
                 if conveyor.link - saver.link >= state_every:
                     saver.save()
 
-            if showing:
-                with showing:
-                    run(batches, conveyor, sinks, after)
-            else:
-                run(batches, conveyor, sinks, after)
+            run(batches, conveyor, sinks, after)
         states.clear()
         counts, chain, said = writer.counts, writer.chain, bus.said()
     return {
@@ -187,11 +185,5 @@ def table_of(title: str, events: bool = False) -> Any:
     return MinuteTable(title, events)
 
 
-class quiet:  # noqa: N801 - used like the function it stands for
-    """No progress: the minutes themselves are shown."""
-
-    def __enter__(self) -> Any:
-        return lambda _amount, _what="": None
-
-    def __exit__(self, *_: object) -> None:
-        return None
+def _unseen(amount: float, what: str = "") -> None:
+    """No progress is shown: the minutes themselves are."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,11 @@ def run(
     config = configured(mode or profile, mode, venue, symbols, files, sets)
     live_mode(config.run.mode)
     session = session or new_session()
-    from engine.commands.replay import compile_kernels, quiet, table_of
+    from engine.commands.replay import compile_kernels, table_of
 
     compile_kernels()
     showing = None if as_json else table_of(title(config, session), events=True)
-    with showing or quiet():
+    with showing or nullcontext():
         app = live(config, session, span_s, sinks=[Watched(showing)] if showing else [], earlier=earlier)
     assert app.session is not None
     summary = {
