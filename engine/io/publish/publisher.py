@@ -162,7 +162,7 @@ class Publisher:
                 make(), self.outbox, self._folder, self._settings, clock=self._clock, rng=self._rng,
                 reaches=self.reaches, disk=self._disk, executor=self._executor,
             )  # fmt: skip
-        except (ConveyorError, OSError) as error:
+        except Exception as error:  # a fault of ours in one sink is no trouble of the others
             self._tell(error)
             return
         task = asyncio.create_task(delivery.run(), name=name)
@@ -183,9 +183,10 @@ class Publisher:
         return any(one.sink.name == name for one in self._running)
 
     def _tell(self, error: Exception) -> None:
-        self.trouble = str(error)
+        is_known = isinstance(error, ConveyorError | OSError)
+        self.trouble = str(error) if is_known else f"error in Conveyor itself: {type(error).__name__}: {error}"
         if self.trouble != self._noted:
-            self._note(f"error: publishing: {error}")
+            self._note(f"error: publishing: {self.trouble}")
             self._noted = self.trouble
 
     async def _close(self, above: Reach) -> None:

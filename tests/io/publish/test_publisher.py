@@ -206,11 +206,17 @@ def test_what_recovery_brings_before_the_start_is_sent_then_and_a_restart_contin
     assert again.made[0].ids == ids(rows[3:])
 
 
-def test_a_sink_that_cannot_be_made_is_told_and_stops_nothing(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(("error", "said"), [
+    (ConfigError("no secret"), "no secret"),
+    (KeyError("number"), "error in Conveyor itself: KeyError: 'number'"),
+])  # fmt: skip
+def test_a_sink_that_cannot_be_made_is_told_and_stops_nothing(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+):
     story = Story(monkeypatch, "production")
 
     def broken() -> Any:
-        raise ConfigError("no secret")
+        raise error
 
     monkeypatch.setattr(module, "outside_sinks", lambda settings: {"broken": broken, "taker": story._make})
 
@@ -220,8 +226,8 @@ def test_a_sink_that_cannot_be_made_is_told_and_stops_nothing(monkeypatch: pytes
     story.play(told)
 
     assert len(story.made[0].got) == 1
-    assert story.publisher.status()["trouble"] == "no secret"
-    assert story.notes == ["error: publishing: no secret"]
+    assert story.publisher.status()["trouble"] == said
+    assert story.notes == [f"error: publishing: {said}"]
 
 
 def test_the_outbox_is_durable_before_a_state_snapshot_and_a_full_disk_says_so(monkeypatch: pytest.MonkeyPatch):
