@@ -72,16 +72,20 @@ def replay(
 
 
 def sentence(summary: dict[str, Any]) -> str:
-    counts, status = summary["counts"], summary["counts"]["revisions"]
     label = " (simulated market)" if summary["origin"] == "simulated" else ""
     went_on = f", went on from record {summary['resumed_from']}" if summary["resumed_from"] else ""
     told = ", ".join(f"{count:,} {type_}" for type_, count in summary["bus"].items())
     said = f", on the bus {told}" if told else ""
     return (
-        f"replayed{label}: {counts['minutes']} minutes, {counts['rows']} rows ({status['ok']} ok, "
-        f"{status['partial']} partial, {status['stale']} stale){said}{went_on}; "
+        f"replayed{label}: {rows_told(summary['counts'])}{said}{went_on}; "
         f"digest {summary['chain'] or 'none: no minute closed'}"
     )
+
+
+def rows_told(counts: dict[str, Any]) -> str:
+    """`62 minutes, 201 rows (195 ok, 6 partial, 0 stale)`. counts: as in a session's manifest."""
+    status = ", ".join(f"{counts['revisions'][name]} {name}" for name in ("ok", "partial", "stale"))
+    return f"{counts['minutes']} minutes, {counts['rows']} rows ({status})"
 
 
 def replay_into(

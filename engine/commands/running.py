@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from engine.commands import terminal
+from engine.commands.replay import compile_kernels, rows_told, table_of
 from engine.commands.terminal import Exit, Stop
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ def run(
     config = configured(mode or profile, mode, venue, symbols, files, sets)
     live_mode(config.run.mode)
     session = session or new_session()
-    from engine.commands.replay import compile_kernels, table_of
-
     compile_kernels()
     showing = None if as_json else table_of(title(config, session), events=True)
     with showing or nullcontext():
@@ -136,11 +135,9 @@ def title(config: Config, session: Path) -> str:
 
 
 def sentence(summary: dict[str, Any]) -> str:
-    counts, status = summary["counts"], summary["counts"]["revisions"]
     label = "" if summary["origin"] == "live" else " (local exchange)"
     return (
-        f"session{label}: {counts['minutes']} minutes, {counts['rows']} rows ({status['ok']} ok, "
-        f"{status['partial']} partial, {status['stale']} stale), {summary['records']} records; "
+        f"session{label}: {rows_told(summary['counts'])}, {summary['records']} records; "
         f"digest {summary['chain'] or 'none: no minute closed'}; prove it: {sys.argv[0]} verify {summary['session']}"
     )
 
