@@ -15,6 +15,7 @@ SNAPSHOT_WAIT_S = 2.0  # for the first change of a book, to which an earlier sna
 CANDLE_AFTER_S = 0.2  # behind the end of its minute
 CANDLE_AGAIN_S = 0.5
 CANDLE_ATTEMPTS = 8
+CANDLE_MINUTES_MAX = 3  # behind its minute; nobody waits for it that long
 BACKFILL_ATTEMPTS = 6
 BACKFILL_PAGES_MAX = 50
 TOTALS_EVERY_S = 60.0
@@ -62,7 +63,8 @@ class Needs:
         def then(body: bytes) -> float | None:
             return None if self._end.has_candle(body, effect.minute) else CANDLE_AGAIN_S
 
-        self._rest.ask(request, Need.CANDLE, then, attempts=CANDLE_ATTEMPTS, after_s=after_s)
+        until_ns = closed_ns + CANDLE_MINUTES_MAX * NS_PER_MINUTE
+        self._rest.ask(request, Need.CANDLE, then, attempts=CANDLE_ATTEMPTS, after_s=after_s, until_ns=until_ns)
 
     def _ask_for_trades(self, effect: BackfillNeeded, after_id: int, page: int) -> None:
         """The pages of what was missed, each asked for when the one before has come."""

@@ -28,6 +28,7 @@ BAN_LEAST_S = 2.0  # if a refusal does not say for how long
 USED_HEADERS = ("x-mbx-used-weight-1m", "x-mbx-used-weight")
 LOOK_LEAST_S = 0.001  # a wait of nearly nothing might end before it is over, for ever
 OPEN_ENDED = 1 << 30  # attempts
+FOR_EVER = 1 << 63  # ns
 
 
 class Need(IntEnum):
@@ -41,7 +42,10 @@ class Need(IntEnum):
 
 @dataclass(order=True, slots=True)
 class Errand:
-    """One request until it is answered. then: told the body of each answer, says how soon to ask again; None: done."""
+    """One request until it is answered. then: told the body of each answer, says how soon to ask again; None: done.
+
+    until_ns: from then on its answer helps nobody.
+    """
 
     need: Need
     number: int
@@ -49,6 +53,7 @@ class Errand:
     then: Callable[[bytes], float | None] = field(compare=False)
     attempts: int = field(compare=False)
     backoff: Backoff = field(compare=False)
+    until_ns: int = field(compare=False)
 
 
 class Rest:
@@ -98,15 +103,20 @@ class Rest:
         *,
         attempts: int = OPEN_ENDED,
         after_s: float = 0.0,
+        until_ns: int = FOR_EVER,
     ) -> bool:
-        """Put a request in the queue, once. attempts: answers that fail or do not satisfy, before it is given up."""
+        """Put a request in the queue, once. attempts: answers that fail or do not satisfy, before it is given up.
+
+        until_ns: if it was not its turn by then, as while the venue wants to be left alone, it is not asked any more.
+        """
+        self._drop_late()
         name = request.name, request.symbol, request.path, request.body
         if name in self._known:
             return False
         self._known.add(name)
         self._numbers += 1
         backoff = Backoff(RETRY_LEAST_S, RETRY_MOST_S, self._rng)
-        self._later(Errand(need, self._numbers, request, then, attempts, backoff), after_s)
+        self._later(Errand(need, self._numbers, request, then, attempts, backoff, until_ns), after_s)
         return True
 
     def status(self) -> dict[str, object]:
@@ -150,6 +160,7 @@ class Rest:
     async def _next(self) -> Errand:
         while True:
             self._fill()
+            self._drop_late()
             wait_s = (self._until_ns - self._clock.now_ns()) / NS_PER_S
             if not self._queue:
                 self._news.clear()
@@ -163,6 +174,15 @@ class Rest:
         errand = heapq.heappop(self._queue)
         self._left -= errand.request.weight
         return errand
+
+    def _drop_late(self) -> None:
+        now_ns = self._clock.now_ns()
+        late = [errand for errand in self._queue if errand.until_ns <= now_ns]
+        if late:
+            self._queue = [errand for errand in self._queue if errand.until_ns > now_ns]
+            heapq.heapify(self._queue)
+            for errand in late:
+                self._forget(errand.request)
 
     def _fill(self) -> None:
         now_ns = self._clock.now_ns()

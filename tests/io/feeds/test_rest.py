@@ -264,6 +264,27 @@ def test_a_candle_is_asked_for_behind_its_minute_until_it_is_there():
     play(story)
 
 
+def test_behind_a_long_ban_nobody_asks_for_candles_that_help_nobody_any_more():
+    async def story(loop: VirtualLoop) -> None:
+        fake, _, feeds = await running(loop, ["BTCUSDT"], channels=["aggTrade", "depth"])
+        times: list[float] = []
+
+        def candles(url: str, body: bytes | None) -> Answer:
+            times.append(loop.time())
+            return (418, {"retry-after": "7200"}, b"") if len(times) == 1 else (200, {}, b"[]")
+
+        fake.answers["fapi/v1/klines"] = candles
+        for minute in range(110):
+            feeds.perform([CandleNeeded(0, "binance_usdm", "BTCUSDT", START_NS // NS_PER_MINUTE + minute)])
+            await asyncio.sleep(60)
+            assert feeds.status()["rest"][0]["queued"] <= 6
+        await asyncio.sleep(3600)
+        assert len(times) == 1
+        await feeds.stop()
+
+    play(story)
+
+
 def test_a_candle_that_never_comes_is_given_up():
     async def story(loop: VirtualLoop) -> None:
         fake, _, feeds = await running(loop, ["BTCUSDT"])
