@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from engine.core.effects import MinuteRows
@@ -64,6 +65,21 @@ def test_a_digest_line_takes_the_same_room_in_the_log_however_many_went_before(p
     taken = [after - before for before, after in pairwise(sizes)]
 
     assert max(taken) - min(taken) < 64
+
+
+def test_a_batch_with_the_same_columns_in_other_types_of_arrow_is_appended_as_well(path: Path):
+    connection = connect(path)
+    assert prepare(connection)
+    appender, (first, second) = Appender(connection), map(digests_to_arrow, [[one] for one in some_minutes(2)])
+    appender.append({"digests": first})
+    wider = pa.schema([f.with_type(pa.large_string()) if f.type == pa.string() else f for f in second.schema])
+    assert wider != first.schema
+    appender.append({"digests": second.cast(wider)})
+    appender.append({"digests": first})
+    links = connection.execute("SELECT link FROM digests ORDER BY link").fetchall()
+    connection.close()
+
+    assert links == [(0,), (0,), (1,)]
 
 
 # --- checkpoints, and blocks that are let go --------------------------------------------------------------------------
