@@ -14,7 +14,7 @@ from engine.core.errors import ConveyorError
 from engine.io.tables import LAYOUT_DIGEST, REVISIONS, ddl
 
 APPENDED = (*(of.table for of in REVISIONS), "digests")
-NOTHING_KEPT = "1MB"  # less than an open file needs, so that everything that can go is let go
+NOTHING_KEPT = "1KB"  # a limit that cannot be met: only then does DuckDB look for all that can go
 FIRST_LINK = "first_link"  # in store_facts, unless 0: earlier links never came, or were removed for their age
 
 
@@ -120,8 +120,8 @@ def forget_blocks(connection: duckdb.DuckDBPyConnection, memory_limit: str) -> N
     """Drop what is kept in memory of blocks that stand in the file: a limit that cannot be met lets them go.
 
     A writer never looks at them again, and kept up to the limit they are hours of growth. Neither does DuckDB forget
-    the handles of blocks that are gone until 32,768 of a kind have gathered, a thousand or so at each checkpoint: some
-    megabyte an hour for a day. Looking for what may go, it throws them away. No query may run meanwhile.
+    the handles of blocks that are gone, some fifty of each query, before 32,768 of a kind have gathered: a megabyte an
+    hour, for a day. Only a search in vain throws them away. No query may run meanwhile.
     """
     with suppress(duckdb.OutOfMemoryException):  # what is in use stays
         connection.execute(f"SET memory_limit = '{NOTHING_KEPT}'")
