@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from bench.live.soak import heap_bytes
 from engine.core.effects import MinuteRows
 from engine.io import store as store_module
 from engine.io.columns import digests_to_arrow
@@ -127,6 +128,24 @@ def test_blocks_that_stand_in_the_file_are_let_go_and_read_again_when_they_are_a
     assert after[0] < 1_000_000 < before[0]
     assert connection.execute("SELECT current_setting('memory_limit')").fetchone() == ("122.0 MiB",)
     assert connection.execute("SELECT sum(c7) FROM wide").fetchone() == total
+
+
+@pytest.mark.skipif(heap_bytes() == 0, reason="only glibc tells what it has given out")
+def test_queries_leave_nothing_in_memory_once_blocks_are_let_go(path: Path):
+    connection = connect(path, "128MB", confined=True, locked=False)
+    connection.execute("CREATE TABLE t AS SELECT range % 50 AS a, random() AS b FROM range(10000)")
+    connection.execute("CHECKPOINT")
+    asked, given_out = "SELECT a, max(b) FROM t JOIN (SELECT DISTINCT a FROM t) USING (a) GROUP BY a", []
+    for _ in range(4):
+        for _ in range(40):
+            connection.execute(
+                "SELECT a, max(b) FROM t JOIN (SELECT DISTINCT a FROM t) USING (a) GROUP BY a"
+            ).fetchall()
+        connection.execute("INSERT INTO t SELECT 1, 1.0")
+        forget_blocks(connection, "128MB")
+        given_out.append(heap_bytes())
+
+    assert given_out[-1] - given_out[1] < 100_000  # it was three times that
 
 
 @pytest.mark.parametrize("is_read", [False, True])
