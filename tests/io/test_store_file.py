@@ -138,9 +138,7 @@ def test_queries_leave_nothing_in_memory_once_blocks_are_let_go(path: Path):
     asked, given_out = "SELECT a, max(b) FROM t JOIN (SELECT DISTINCT a FROM t) USING (a) GROUP BY a", []
     for _ in range(4):
         for _ in range(40):
-            connection.execute(
-                "SELECT a, max(b) FROM t JOIN (SELECT DISTINCT a FROM t) USING (a) GROUP BY a"
-            ).fetchall()
+            connection.execute(asked).fetchall()
         connection.execute("INSERT INTO t SELECT 1, 1.0")
         forget_blocks(connection, "128MB")
         given_out.append(heap_bytes())
