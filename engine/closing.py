@@ -331,6 +331,7 @@ class Minutes:
         """Read the minutes that were not read yet, in the order of names; what was found, and what became of it."""
         order = self.rosters.of(venue, self.registry).order
         unread = signals.unread(self.state, order[np.isin(order, members)], minute)
+        unread = self._without_spared(venue, minute, unread, effects)
         row, pack = market.row.reshape(1), self.epochs.of(minute)
         sectors = self.sectors.of(self.registry.names, pack.settings.sectors)
         failed = detectors.look(self.state, unread, minute, row, order, sectors, pack)
@@ -340,6 +341,14 @@ class Minutes:
             detail = {"detector": name, "reason": reason}
             effects.append(Event(int(clock[CLOCK_SEQ]), int(clock[CLOCK_NOW]), "detector_quarantined", "", "", detail))
         return signals.tell(self.state, self.registry, venue, minute, revision, self.link, found, market, pack)
+
+    def _without_spared(self, venue: int, minute: int, unread: np.ndarray, effects: list[Effect]) -> np.ndarray:
+        """Those to be looked at although the process is slow; the others may be in a revision, in a calmer moment."""
+        looked_at = unread[~np.isin(unread, self.universe.spared(venue))]
+        if deferred := len(unread) - len(looked_at):
+            name, detail = self.registry.venues[venue], {"exchange_ts": close_ms(minute), "symbols": deferred}
+            effects.append(self.universe.event("detectors_deferred", name, "", detail))
+        return looked_at
 
     def _words_of(
         self, stage: str, venue: int, rows: np.ndarray, market: np.ndarray | None, found: Found | None

@@ -28,8 +28,8 @@ UNREMARKABLE = Reason.FEED_ABSENT  # true of every row where an optional channel
 TOLD = {
     "connection_up", "connection_down", "stream_silent", "stream_back", "stream_refused", "gap", "book_gap",
     "candle_mismatch", "late_trades", "clock_step", "loop_stall", "journal_full", "journal_has_room", "links_paused",
-    "links_resumed", "conveyor_stopped", "feed_crashed", "universe", "load_level", "command", "command_refused",
-    "store_trouble", "store_recovered",
+    "links_resumed", "conveyor_stopped", "feed_crashed", "universe", "load", "detectors_deferred", "command",
+    "command_refused", "store_trouble", "store_recovered",
 }  # fmt: skip
 
 

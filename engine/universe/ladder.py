@@ -99,6 +99,11 @@ def shed_count(loaded: Any, symbols: int, settings: Settings) -> int:
     return min(symbols, max(int(loaded["operator_shed"]), (symbols * share_pct + 99) // 100))
 
 
+def fifth(symbols: int) -> int:
+    """Rounded up: of how many symbols detectors are spared."""
+    return (symbols + 4) // 5
+
+
 def in_emergency(loaded: Any) -> bool:
     """Whether only a few symbols are carried, by the load or by an operator."""
     return bool(loaded["operator_emergency"]) or loaded["level"] == LoadLevel.EMERGENCY

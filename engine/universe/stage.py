@@ -37,6 +37,7 @@ from engine.universe.coverage import coverage_of
 from engine.universe.names import Names
 from engine.universe.ranks import judge, observe, refresh, write_membership
 
+NOBODY = np.zeros(0, np.int64)
 MINUTES_PER_HOUR = 60
 Line = tuple[str, float, float | None]
 
@@ -356,6 +357,18 @@ class Universe:
         """A venue's candidates, best first."""
         order = self.names.of(venue)
         return [int(place) for place in order[np.argsort(self.candidates["rank"][order], kind="stable")]]
+
+    def spared(self, venue: int) -> np.ndarray:
+        """Symbols whose minutes no detector looks at while the process is slow: (n,) int64. One that is hot is none."""
+        level = int(self.loaded["level"])
+        if level < ladder.LoadLevel.SLOW:
+            return NOBODY
+        carried = [place for place in self.by_rank(venue) if self.candidates[place]["wanted"]]
+        last = carried[len(carried) - ladder.fifth(len(carried)) :]
+        if level >= ladder.LoadLevel.BEHIND:
+            last = [place for place in carried if place in last or self.candidates[place]["tier"] == Tier.TAIL]
+        symbols = [int(self.candidates[place]["symbol"]) for place in last if not self.candidates[place]["hot"]]
+        return np.array([symbol for symbol in symbols if symbol >= 0], np.int64)
 
     def next_minute(self, venue: int) -> int:
         """The minute that a change counts from: the venue's open one, else that of the record in hand."""

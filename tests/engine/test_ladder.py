@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from config.schema import Load as Settings
+from detectors.table import TABLE
 from engine.core.control import Load
+from engine.core.detector import View
 from engine.core.layouts import LOADED
 from engine.universe import ladder
 from engine.universe.ladder import LoadLevel
@@ -158,3 +162,31 @@ def test_an_emergency_carries_five_and_gives_the_others_back():
     assert [w.symbols for w in wanted_of(effects)][:1] == [NAMES]
     levels = [event["level"] for event in events_of(belt.effects, "load")]
     assert levels == ["emergency", "lagging"]
+
+
+def asked_about(monkeypatch) -> list[list[str]]:
+    """The symbols of each look at a minute, in a table with one detector that finds nothing."""
+    asked: list[list[str]] = []
+
+    def find(view: View, threshold: float, out: np.ndarray) -> None:
+        asked.append([NAMES[symbol] for symbol in view.members])
+
+    monkeypatch.setattr("engine.closing.TABLE", (replace(TABLE[0], find=find),))
+    return asked
+
+
+@pytest.mark.parametrize(("finalize_ms", "level"), [(301, "slow"), (501, "behind")])
+def test_while_the_process_is_slow_detectors_leave_the_last_fifth_alone_and_it_is_said(
+    monkeypatch, finalize_ms: int, level: str
+):
+    asked = asked_about(monkeypatch)
+    belt = carried()
+    assert asked[-1] == list(NAMES)
+    for second in range(4):
+        belt.load(40_000 + 1_000 * second, finalize_ms=finalize_ms)
+    assert str(belt.conveyor.load_level) == level
+    effects = belt.play(Minute(volumes=dict.fromkeys(NAMES, 10)))
+
+    assert asked[-1] == ["A", "B", "C", "D"]  # without a fifth of six, rounded up
+    (event,) = events_of(effects, "detectors_deferred")
+    assert event["symbols"] == 2
