@@ -18,11 +18,12 @@ import gc
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from engine.core.minutes import NS_PER_MINUTE, NS_PER_S
 from engine.io.disk import OsDisk
 from engine.io.probes import resident_bytes
 from engine.io.session_reader import SessionReader
+from engine.io.store import Store
 from engine.io.store_status import StoreLimits
 from replay.exchange import Exchange, VirtualClock, VirtualLoop, memory_front, simulated
 from replay.exchange.source import Sent, Source
@@ -178,7 +180,8 @@ class Soak:
             memory = []
             for minute in range(1, 61):
                 await asyncio.sleep(begun + (hour - 1) * HOUR_S + minute * MINUTE_S - self.loop.time())
-                memory.append([resident_bytes() / 1e6, store_bytes(app) / 1e6, heap_bytes() / 1e6])
+                assert app.session is not None
+                memory.append([resident_bytes() / 1e6, store_bytes(app.session.store) / 1e6, heap_bytes() / 1e6])
             gc.collect()
             self.frames = sum(link["frames"] for link in app.feeds.status()["connections"])
             resident, store, heap = np.mean(memory, axis=0).tolist()
@@ -197,16 +200,19 @@ class Soak:
         symbols = len(self.names)
         return Result(
             VENUE, symbols, self.hours, activity, self.frames / hours / HOUR_S / symbols if hours else 0.0,
-            self.frames, round(self.hours * 60), counted["rows"], counted["ok"], self._slope("resident_mb"),
-            self._slope("rest_mb"), self._slope("heap_mb"), self._slope("files"), self._slope("tasks"),
-            self._slope("objects"), time.monotonic() - self._begun, self.samples,
+            self.frames, round(self.hours * 60), counted["rows"], counted["ok"],
+            slope(self.samples, "resident_mb"), slope(self.samples, "rest_mb"), slope(self.samples, "heap_mb"),
+            slope(self.samples, "files"), slope(self.samples, "tasks"), slope(self.samples, "objects"),
+            time.monotonic() - self._begun, self.samples,
         )  # fmt: skip
 
-    def _slope(self, name: str) -> float | None:
-        late = [sample for sample in self.samples if sample.hours >= FIRST_HOUR]
-        if len(late) < 3:
-            return None
-        return float(np.polyfit([s.hours for s in late], [getattr(s, name) for s in late], 1)[0])
+
+def slope(samples: Sequence[Any], name: str) -> float | None:
+    """An hour, by least squares over the samples from FIRST_HOUR on; None with fewer than three."""
+    late = [sample for sample in samples if sample.hours >= FIRST_HOUR]
+    if len(late) < 3:
+        return None
+    return float(np.polyfit([s.hours for s in late], [getattr(s, name) for s in late], 1)[0])
 
 
 MALLINFO = (
@@ -230,10 +236,9 @@ def heap_bytes() -> int:
     return int(told.uordblks + told.hblkhd)
 
 
-def store_bytes(app: App) -> int:
+def store_bytes(store: Store) -> int:
     """Memory that DuckDB tells of."""
-    assert app.session is not None
-    with app.session.store.reader() as connection:
+    with store.reader() as connection:
         told = connection.execute("SELECT coalesce(sum(memory_usage_bytes), 0) FROM duckdb_memory()").fetchone()
     return int(told[0]) if told else 0
 
@@ -250,12 +255,15 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--symbols", type=int, default=50)
     parser.add_argument("--activity", type=float, default=0.05, help="of the simulated market; 1 is as calibrated")
+    parser.add_argument("--keep", type=Path, help="where its journal is copied to, for bench.live.alone")
     parser.add_argument("--picture", type=Path, help="where the curve is written, as SVG")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="conveyor-soak-") as scratch:
         soak = Soak(Path(scratch), given.hours, given.symbols, given.activity)
         soak.run()
         result = soak.result(given.activity)
+        if given.keep:
+            shutil.copytree(soak.folder / "session" / "journal", given.keep)
     print(json.dumps(asdict(result), indent=2))
     if given.picture and len(soak.samples) > 1:
         given.picture.write_text(picture(soak.samples), encoding="utf-8")
