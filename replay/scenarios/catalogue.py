@@ -76,9 +76,9 @@ def _nothing(_: Draw) -> list[Any]:
 class Fault:
     """One fault. must: EQUAL (no row may be marked for it) or MARKED. figure: what is reported besides the rows.
 
-    starts: calendar instants (UTC, ISO) at which the session is played instead of an ordinary day. not_built: why
-    nothing is played. real: it is also played with real processes and sockets (processes.py), and how. in_memory:
-    False if it is played with these only.
+    starts: calendar instants (UTC, ISO) at which the session is played instead of an ordinary day. real: it is also
+    played with real processes and sockets (processes.py), and how. in_memory: False if it is played with these only.
+    tested_elsewhere: why nothing is played.
     """
 
     number: int
@@ -92,7 +92,7 @@ class Fault:
     connections_each: tuple[int, ...] = (1,)
     starts: tuple[str, ...] = field(default=())
     figure: str = ""
-    not_built: str = ""
+    tested_elsewhere: str = ""
     real: str = ""
     in_memory: bool = True
 
@@ -231,7 +231,7 @@ CALENDAR = (
     "2016-12-31T23:58:00", "2024-02-28T23:58:00", "2024-02-29T23:58:00", "2026-03-29T00:58:00", "2026-10-25T00:58:00",
     "2026-12-31T23:58:00", "2038-01-19T03:12:00", "2100-02-28T23:58:00",
 )  # fmt: skip
-NO_SUCH_END = "not built yet"
+NO_MINUTE = "touches no minute: tests of its room"
 
 CATALOGUE: tuple[Fault, ...] = (
     Fault(1, "clean disconnect, reset", "one to three closes or resets", MARKED, _disconnects,
@@ -266,11 +266,11 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(22, "disk full", "no room for 2 to 20 s", EQUAL, host=_host("disk_full", 2, 20)),
     Fault(23, "DuckDB locked, fatal, corrupt", "its file removed or overwritten while open", EQUAL,
           host=_host("store_trouble", shapes=("removed", "overwritten"))),
-    Fault(24, "Redis, Postgres, NATS down", "", EQUAL, not_built=NO_SUCH_END),
+    Fault(24, "Redis, Postgres, NATS down", "", EQUAL, tested_elsewhere=NO_MINUTE),
     Fault(25, "flood of the control socket", "64 clients at once: status, heavy SQL, half requests, noise", EQUAL,
           figure="how long a close takes meanwhile", real="clients of the engine's socket", in_memory=False),
-    Fault(26, "hostile configuration at run time", "", EQUAL, not_built=NO_SUCH_END),
-    Fault(27, "partial configuration write", "", EQUAL, not_built=NO_SUCH_END),
+    Fault(26, "hostile configuration at run time", "", EQUAL, tested_elsewhere=NO_MINUTE),
+    Fault(27, "partial configuration write", "", EQUAL, tested_elsewhere=NO_MINUTE),
     Fault(28, "SIGTERM in the middle of a minute", "stopped, started again after 0.5 to 20 s", MARKED,
           host=_host("stop", 0.5, 20), figure="time to stop", real="SIGTERM of the engine's process"),
     Fault(29, "kill -9", "killed at any instant, started again after 0.5 to 20 s", MARKED,

@@ -35,7 +35,7 @@ class Line:
     answers: Counter[str] = field(default_factory=Counter)
     status_s: list[float] = field(default_factory=list)
     attempts_a_minute: int = 0
-    not_built: str = ""
+    tested_elsewhere: str = ""
 
     def add(self, outcome: Outcome) -> None:
         self.runs += 1
@@ -58,7 +58,7 @@ class Line:
             "noticed_p95_s": p95(self.noticed_s), "recovered_p95_s": p95(self.recovered_s),
             "close_p95_ms": p95(self.close_ms), "close_in_it_p95_ms": p95(self.close_in_it_ms),
             "answers": dict(self.answers.most_common()), "status_p95_s": p95(self.status_s),
-            "attempts_a_minute": self.attempts_a_minute, "not_built": self.not_built,
+            "attempts_a_minute": self.attempts_a_minute, "tested_elsewhere": self.tested_elsewhere,
         }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def p95(values: Sequence[float]) -> float | None:
 
 def scenarios(faults: Sequence[int], seeds: int, pairs: int, first_seed: int = 0) -> Iterator[Scenario]:
     """Sessions without a fault, every fault with every seed, and pairs drawn at random from the same faults."""
-    chosen = [one for one in CATALOGUE if one.number in faults and not one.not_built]
+    chosen = [one for one in CATALOGUE if one.number in faults and not one.tested_elsewhere]
     for seed in range(first_seed, first_seed + seeds):
         if NO_FAULT in faults:
             yield from (Scenario((), seed, venue) for venue in VENUES)
@@ -110,7 +110,9 @@ class Report:
     def line(self, number: int) -> Line:
         if number not in self.lines:
             one = fault(number) if number else None
-            self.lines[number] = Line(number, one.name if one else "no fault", not_built=one.not_built if one else "")
+            self.lines[number] = Line(
+                number, one.name if one else "no fault", tested_elsewhere=one.tested_elsewhere if one else ""
+            )
         return self.lines[number]
 
     def as_dict(self) -> dict[str, Any]:
@@ -144,8 +146,8 @@ def table(report: Report) -> list[tuple[str, ...]]:
 
 def _cells(line: Line) -> tuple[str, ...]:
     number = {NO_FAULT: "", -1: ""}.get(line.number, str(line.number))
-    if line.not_built:
-        return (number, line.name, line.not_built, *[""] * (len(HEADINGS) - 3))
+    if line.tested_elsewhere:
+        return (number, line.name, line.tested_elsewhere, *[""] * (len(HEADINGS) - 3))
     wrong, wolf = line.findings["wrong"], line.findings["wolf"]
     others = sum(line.findings.values()) - wrong - wolf
     marked = ", ".join(f"{reason} {count}" for reason, count in line.marked.most_common())

@@ -18,7 +18,7 @@ from replay.scenarios.processes import STRIKES
 from replay.scenarios.run import Report, markdown, p95, scenario, table
 from replay.scenarios.scenario import Outcome, Scenario
 
-PLAYED = [one.number for one in CATALOGUE if not one.not_built and one.in_memory]
+PLAYED = [one.number for one in CATALOGUE if not one.tested_elsewhere and one.in_memory]
 FOUND = {  # (faults, seed) -> the defect it found
     ((4,), 0): "a quote told before took force again; an open kline told again replaced the closed one",
     ((10,), 0): "a quote of 1e12 stood in an ok row",
@@ -39,7 +39,7 @@ def test_the_catalogue_has_each_of_the_32_faults_once() -> None:
         assert fault(one.number) is one
         drawn = one.exchange(_draw(0, one.venues[0])) or one.host(_draw(0, one.venues[0]))
         played_somehow = bool(drawn or one.starts or one.symbols > 3 or one.number in STRIKES)
-        assert bool(one.not_built) != played_somehow, one.name
+        assert bool(one.tested_elsewhere) != played_somehow, one.name
         assert bool(one.real) == (one.number in STRIKES), one.name
 
 
@@ -133,7 +133,11 @@ def test_the_table_counts_what_was_found() -> None:
     report.add(good)
     report.line(24)
     cells = dict(zip(("fault", "name", "runs"), table(report)[1], strict=False))
-    assert cells == {"fault": "24", "name": "Redis, Postgres, NATS down", "runs": "not built yet"}
+    assert cells == {
+        "fault": "24",
+        "name": "Redis, Postgres, NATS down",
+        "runs": "touches no minute: tests of its room",
+    }
     assert table(report)[0][2:7] == ("1", "12", "9", "gap 3", "0")
     assert "| 24 | Redis" in markdown(report)
     assert p95([]) is None
